@@ -1,0 +1,259 @@
+"""The expression graph of one step.
+
+Nodes are interned: two equal expressions are one object, so common subexpressions are found by identity. The
+constructors simplify as they build (`x * 1`, `x + 0`, constants), so nothing else has to.
+
+Leaves
+    input                  the step's input vector x_t
+    state s                state s before the step
+    parameter p            one value a unit
+    step                   the number of the step
+    constant v
+    and, in the backward step: gradient s (of state s after the step), saved k (what slot k of the forward step kept),
+    returned k (vector k, come back through a product)
+Products
+    gate                   a column block of the step's products: sum over its terms of (vector, matrix, gate name)
+Elementwise
+    add sub mul div neg, the functions of `cells.ops`, and
+    activate f x           a run-time activation; keep f x y, reload f k, slope f k are its parts (see `kernels.py`)
+Reductions
+    row_mean x             one value a row, broadcast over the units
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator
+from typing import Any
+
+from ..cells import ops
+
+ELEMENTWISE = {
+    "add", "sub", "mul", "div", "neg", "exp", "log1p", "erf", "sqrt", "tanh", "sigmoid", "absolute", "minimum",
+    "maximum", "select", "activate", "keep", "reload", "slope",
+}  # fmt: skip
+LEAVES = {"input", "state", "parameter", "step", "constant", "gradient", "saved", "returned"}
+
+
+class Node:
+    """One value of the graph; made by `node`, compared by identity."""
+
+    __slots__ = ("args", "attr", "op")
+
+    def __init__(self, op: str, args: tuple[Node, ...], attr: Any) -> None:
+        self.op = op
+        self.args = args
+        self.attr = attr
+
+    def __repr__(self) -> str:
+        inside = [repr(arg) for arg in self.args] + ([repr(self.attr)] if self.attr is not None else [])
+        return f"{self.op}({', '.join(inside)})"
+
+    def __bool__(self) -> bool:
+        raise TypeError(
+            "a cell's equations cannot branch on data; write select(condition, positive, otherwise) instead of if"
+        )
+
+    def __add__(self, other: Operand) -> Node:
+        return add(self, lift(other))
+
+    def __radd__(self, other: Operand) -> Node:
+        return add(lift(other), self)
+
+    def __sub__(self, other: Operand) -> Node:
+        return sub(self, lift(other))
+
+    def __rsub__(self, other: Operand) -> Node:
+        return sub(lift(other), self)
+
+    def __mul__(self, other: Operand) -> Node:
+        return mul(self, lift(other))
+
+    def __rmul__(self, other: Operand) -> Node:
+        return mul(lift(other), self)
+
+    def __truediv__(self, other: Operand) -> Node:
+        return div(self, lift(other))
+
+    def __rtruediv__(self, other: Operand) -> Node:
+        return div(lift(other), self)
+
+    def __neg__(self) -> Node:
+        return neg(self)
+
+
+Operand = Node | float
+
+_interned: dict[tuple[Any, ...], Node] = {}
+
+
+def node(op: str, *args: Node, attr: Any = None) -> Node:
+    """The one node of this operation on these arguments."""
+    key = (op, tuple(id(arg) for arg in args), attr)
+    if key not in _interned:
+        _interned[key] = Node(op, args, attr)
+    return _interned[key]
+
+
+def constant(value: float) -> Node:
+    return node("constant", attr=float(value))
+
+
+def lift(value: Operand) -> Node:
+    if isinstance(value, Node):
+        return value
+    if isinstance(value, (int, float)):
+        return constant(value)
+    raise TypeError(f"a cell's equations combine gates, states, parameters and numbers; got {type(value).__name__}")
+
+
+def is_constant(x: Node, value: float | None = None) -> bool:
+    return x.op == "constant" and (value is None or x.attr == value)
+
+
+def _folded(function: Callable[..., float], *args: Node) -> Node | None:
+    if all(is_constant(arg) for arg in args):
+        return constant(function(*(arg.attr for arg in args)))
+    return None
+
+
+def add(x: Node, y: Node) -> Node:
+    if is_constant(x, 0.0):
+        return y
+    if is_constant(y, 0.0):
+        return x
+    if y.op == "neg":
+        return sub(x, y.args[0])
+    return _folded(lambda a, b: a + b, x, y) or node("add", x, y)
+
+
+def sub(x: Node, y: Node) -> Node:
+    if is_constant(y, 0.0):
+        return x
+    if is_constant(x, 0.0):
+        return neg(y)
+    if x is y:
+        return constant(0.0)
+    if y.op == "neg":
+        return add(x, y.args[0])
+    return _folded(lambda a, b: a - b, x, y) or node("sub", x, y)
+
+
+def mul(x: Node, y: Node) -> Node:
+    if is_constant(x, 0.0) or is_constant(y, 0.0):
+        return constant(0.0)
+    if is_constant(x, 1.0):
+        return y
+    if is_constant(y, 1.0):
+        return x
+    if is_constant(x, -1.0):
+        return neg(y)
+    if is_constant(y, -1.0):
+        return neg(x)
+    return _folded(lambda a, b: a * b, x, y) or node("mul", x, y)
+
+
+def div(x: Node, y: Node) -> Node:
+    if is_constant(y):
+        return mul(x, constant(1.0 / y.attr))
+    if is_constant(x, 0.0):
+        return x
+    return node("div", x, y)
+
+
+def neg(x: Node) -> Node:
+    if x.op == "neg":
+        return x.args[0]
+    return _folded(lambda a: -a, x) or node("neg", x)
+
+
+def select(condition: Node, positive: Node, otherwise: Node) -> Node:
+    if positive is otherwise:
+        return positive
+    if is_constant(condition):
+        return positive if condition.attr > 0 else otherwise
+    return node("select", condition, positive, otherwise)
+
+
+class _GraphFunctions:
+    """The functions of `cells.ops`, on nodes."""
+
+    @staticmethod
+    def _function(name: str) -> Callable[..., Node]:
+        number = getattr(ops.namespace(0.0), name)
+
+        def function(*args: Operand) -> Node:
+            lifted = [lift(arg) for arg in args]
+            return _folded(number, *lifted) or node(name, *lifted)
+
+        return function
+
+    def __init__(self) -> None:
+        for name in ops.FUNCTIONS:
+            setattr(self, name, self._function(name))
+        self.select = lambda condition, positive, otherwise: select(condition, lift(positive), lift(otherwise))
+        self.row_mean = lambda x: node("row_mean", lift(x))
+
+
+_functions = _GraphFunctions()
+
+
+@ops.namespace.register
+def _(value: Node) -> Any:
+    return _functions
+
+
+def in_order(roots: Iterable[Node]) -> list[Node]:
+    """Every node below `roots`, each after its arguments."""
+    seen: dict[Node, None] = {}
+    stack: list[tuple[Node, Iterator[Node]]] = []
+    for root in roots:
+        if root in seen:
+            continue
+        stack.append((root, iter(root.args)))
+        while stack:
+            current, rest = stack[-1]
+            following = next((arg for arg in rest if arg not in seen), None)
+            if following is not None:
+                stack.append((following, iter(following.args)))
+            else:
+                stack.pop()
+                seen[current] = None
+    return list(seen)
+
+
+def rewrite(root: Node, replace: Callable[[Node], Node | None], memo: dict[Node, Node]) -> Node:
+    """`root` with every node for which `replace` returns another replaced by it, simplified again."""
+    for current in in_order([root]):
+        if current in memo:
+            continue
+        replacement = replace(current)
+        memo[current] = rebuild(current, [memo[arg] for arg in current.args]) if replacement is None else replacement
+    return memo[root]
+
+
+_CONSTRUCTORS: dict[str, Callable[..., Node]] = {
+    "add": add, "sub": sub, "mul": mul, "div": div, "neg": neg, "select": select,
+}  # fmt: skip
+
+
+def rebuild(original: Node, args: list[Node]) -> Node:
+    """`original` with other arguments."""
+    if original.op in _CONSTRUCTORS:
+        return _CONSTRUCTORS[original.op](*args)
+    return node(original.op, *args, attr=original.attr)
+
+
+def level_of(roots: Iterable[Node]) -> dict[Node, int]:
+    """How many products and reductions must have ended before each node below `roots` can be computed.
+
+    The step's program runs level by level: the products of level 0, the elementwise part of level 0, the products of
+    level 1, and so on. A product of leaves belongs to level 0, any other to the level after its vectors'.
+    """
+    levels: dict[Node, int] = {}
+    for current in in_order(roots):
+        below = max((levels[arg] for arg in current.args), default=0)
+        waits = current.op in ("row_mean", "returned") or (
+            current.op == "gate" and any(arg.op not in LEAVES for arg in current.args)
+        )
+        levels[current] = below + 1 if waits else below
+    return levels

@@ -1,0 +1,107 @@
+"""The one place that chooses how a scan is run, and can say why."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Literal
+
+from torch import Tensor
+
+from ..cells import Cell
+from . import reference
+from .request import ActivationLike, Layout, Padding, Request, Weights, make_request
+
+Backend = Literal["cpu", "reference"]
+
+
+@dataclass(frozen=True)
+class Choice:
+    """How a scan is run, and why.
+
+    Attributes:
+        backend: "cpu" (the compiled kernels) or "reference" (the equations on torch tensors).
+        reason: one sentence.
+    """
+
+    backend: Backend
+    reason: str
+
+
+def scan(
+    cell: Cell,
+    x: Tensor,
+    weights: Sequence[Weights],
+    initial_state: Sequence[Tensor] | None = None,
+    *,
+    layout: Layout = "batch",
+    reverse: Sequence[bool] | None = None,
+    lengths: Sequence[int] | Tensor | None = None,
+    batch_sizes: Tensor | None = None,
+    mask: Tensor | None = None,
+    padding: Padding = "zero",
+    activations: Mapping[str, ActivationLike] | None = None,
+    backend: Backend | None = None,
+) -> tuple[Tensor, tuple[Tensor, ...]]:
+    """A cell over a whole sequence, in one or two directions.
+
+    Args:
+        cell: the equations of one step.
+        x: (batch, steps, input size), (steps, batch, input size) or packed (tokens, input size), as `layout` says.
+        weights: the weights of each direction; two make the outputs of both stand side by side.
+        initial_state: one tensor (directions, batch, units) a state, in the cell's order; None is zeros.
+        layout: "batch", "time" or "packed".
+        reverse: for each direction whether it runs from the last step to the first; by default the second does.
+            Outputs stand at their own step either way.
+        lengths: (batch) number of steps of each row, 0..steps; later steps do not run.
+        batch_sizes: with "packed", how many rows are alive at each step (`PackedSequence.batch_sizes`).
+        mask: (batch, steps) bool; a step that is False does not run and carries the states.
+        padding: the output at steps that did not run: "zero", or "repeat" the state carried so far.
+        activations: other run-time activations than the cell's: {"phi": name or function, "sigma": ...}.
+        backend: "cpu" or "reference" to insist on one; None lets the library choose.
+
+    Returns:
+        The outputs, laid out as x with directions * units features, and the final states, one tensor
+        (directions, batch, units) a state.
+
+    Raises:
+        ValueError: an argument does not fit; the sentence names it.
+        RuntimeError: the backend asked for cannot serve this request.
+    """
+    request = make_request(
+        cell, x, weights, initial_state, layout=layout, reverse=reverse, lengths=lengths, batch_sizes=batch_sizes,
+        mask=mask, padding=padding, activations=activations,
+    )  # fmt: skip
+    return run(request, backend)
+
+
+def choose(request: Request, backend: Backend | None = None) -> Choice:
+    """The backend that serves this request, and why.
+
+    Raises:
+        RuntimeError: `backend` names one that cannot serve it.
+    """
+    return Choice("reference", "the compiled kernels are not built yet")
+
+
+_watchers: list[list[Choice]] = []
+
+
+@contextmanager
+def watch() -> Iterator[list[Choice]]:
+    """Collect the `Choice` of every scan that runs inside the `with` block."""
+    taken: list[Choice] = []
+    _watchers.append(taken)
+    try:
+        yield taken
+    finally:
+        _watchers.remove(taken)
+
+
+def run(request: Request, backend: Backend | None = None) -> tuple[Tensor, tuple[Tensor, ...]]:
+    """Run a checked request; see `scan`."""
+    choice = choose(request, backend)
+    for taken in _watchers:
+        taken.append(choice)
+    return reference.run(request)

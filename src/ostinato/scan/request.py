@@ -1,0 +1,241 @@
+"""What a scan is asked to do: its tensors, their meaning, and the checks that they fit together."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+import torch
+from torch import Tensor
+
+from ..cells import ACTIVATIONS, SYMBOLS, Cell, activation
+from ..compiler import Program, trace
+
+Layout = Literal["time", "batch", "packed"]
+Padding = Literal["zero", "repeat"]
+ActivationLike = str | Callable[[Tensor], Tensor]
+
+
+@dataclass(frozen=True)
+class Weights:
+    """The weights of one direction of a cell with H units and input size D.
+
+    Attributes:
+        W: (gates * H, D), one block of H rows a gate; None for a cell that multiplies no input.
+        U: (gates * H, H), likewise; None for a cell without recurrent product.
+        b: (gates * H), the bias beside W, or None.
+        b_u: (gates * H), the bias beside U, or None.
+        parameters: the per-unit vectors (H), in the cell's order.
+        order: names of the gates in the order of the blocks; None is the cell's own order.
+    """
+
+    W: Tensor | None
+    U: Tensor | None
+    b: Tensor | None = None
+    b_u: Tensor | None = None
+    parameters: tuple[Tensor, ...] = ()
+    order: tuple[str, ...] | None = None
+
+
+@dataclass(frozen=True)
+class Request:
+    """One checked scan. Shapes: B batch, T steps, D input size, H units, K directions, N tokens of a packed batch.
+
+    Attributes:
+        x: (T, B, D), (B, T, D) or packed (N, D), as `layout` says.
+        weights: one `Weights` a direction.
+        initial_state: one tensor (K, B, H) a state, or None for zeros.
+        reverse: for each direction whether it runs from the last step to the first.
+        lengths: (B) int64 on the CPU, or None. With `packed`, derived from `batch_sizes`.
+        mask: (B, T) bool, or None: a step that is False carries the states.
+        padding: what the output holds at steps that did not run: zeros, or the state carried so far.
+        activations: the run-time activation of each symbol: a name, or a function of a tensor.
+    """
+
+    cell: Cell
+    x: Tensor
+    weights: tuple[Weights, ...]
+    initial_state: tuple[Tensor, ...] | None
+    layout: Layout
+    reverse: tuple[bool, ...]
+    lengths: Tensor | None
+    batch_sizes: Tensor | None
+    mask: Tensor | None
+    padding: Padding
+    activations: Mapping[str, ActivationLike]
+    units: int
+    steps: int
+    batch: int
+
+    @property
+    def program(self) -> Program:
+        return trace(self.cell)
+
+    def order(self, direction: int) -> tuple[str, ...]:
+        """Names of the gates in the order of the blocks of this direction's weights."""
+        return self.weights[direction].order or self.cell.gates
+
+    def tensors(self) -> list[Tensor]:
+        """Every tensor that a gradient may flow to."""
+        found = [self.x, *(self.initial_state or ())]
+        for w in self.weights:
+            found += [t for t in (w.W, w.U, w.b, w.b_u, *w.parameters) if t is not None]
+        return found
+
+
+def _expect(tensor: Tensor | None, name: str, shape: tuple[int, ...], like: Tensor) -> None:
+    if tensor is None:
+        return
+    if tuple(tensor.shape) != shape:
+        raise ValueError(f"{name} has the shape {tuple(tensor.shape)}; expected {shape}")
+    if tensor.dtype != like.dtype:
+        raise ValueError(f"{name} is {tensor.dtype} but the input is {like.dtype}; convert one of them")
+    if tensor.device != like.device:
+        raise ValueError(f"{name} is on {tensor.device} but the input is on {like.device}; move one of them")
+
+
+def _units(program: Program, weights: Weights) -> int:
+    for matrix, tensor in (("U", weights.U), ("W", weights.W)):
+        blocks = len(program.blocks[matrix])
+        if not blocks:
+            continue
+        if tensor is None or tensor.dim() != 2:
+            raise ValueError(f"cell {program.cell.name} needs its {matrix} as a matrix (gates * units, ...)")
+        if tensor.shape[0] % blocks:
+            raise ValueError(f"{matrix} has {tensor.shape[0]} rows; expected a multiple of {blocks} gate blocks")
+        return tensor.shape[0] // blocks
+    raise ValueError(f"cell {program.cell.name} has no weight matrix")
+
+
+def _check_weights(program: Program, weights: Weights, x: Tensor, units: int) -> None:
+    rows = {matrix: len(names) * units for matrix, names in program.blocks.items()}
+    _expect(weights.W, "W", (rows["W"], x.shape[-1]), x)
+    _expect(weights.U, "U", (rows["U"], units), x)
+    _expect(weights.b, "b", (rows["W"],), x)
+    _expect(weights.b_u, "b_u", (rows["U"],), x)
+    names = program.cell.parameters
+    if len(weights.parameters) != len(names):
+        raise ValueError(
+            f"cell {program.cell.name} has the per-unit parameters ({', '.join(names)}); "
+            f"got {len(weights.parameters)} of them"
+        )
+    for name, parameter in zip(names, weights.parameters, strict=True):
+        _expect(parameter, name, (units,), x)
+    if weights.order is not None and sorted(weights.order) != sorted(program.cell.gates):
+        raise ValueError(f"order is {weights.order}; expected an order of the gates {program.cell.gates}")
+
+
+def _check_lengths(lengths: Sequence[int] | Tensor, steps: int, batch: int) -> Tensor:
+    checked = torch.as_tensor(lengths, dtype=torch.int64, device="cpu")
+    if checked.shape != (batch,):
+        raise ValueError(f"lengths has the shape {tuple(checked.shape)}; expected one a row, ({batch},)")
+    wrong = ((checked < 0) | (checked > steps)).nonzero()
+    if len(wrong):
+        row = int(wrong[0])
+        raise ValueError(f"lengths must be within 0..T={steps}; row {row} has {int(checked[row])}")
+    return checked
+
+
+def make_request(
+    cell: Cell,
+    x: Tensor,
+    weights: Sequence[Weights],
+    initial_state: Sequence[Tensor] | None = None,
+    *,
+    layout: Layout = "batch",
+    reverse: Sequence[bool] | None = None,
+    lengths: Sequence[int] | Tensor | None = None,
+    batch_sizes: Tensor | None = None,
+    mask: Tensor | None = None,
+    padding: Padding = "zero",
+    activations: Mapping[str, ActivationLike] | None = None,
+) -> Request:
+    """Check the arguments of a scan; they are those of `scan.scan`.
+
+    Raises:
+        ValueError: naming the value that does not fit, and what was expected.
+    """
+    program = trace(cell)
+    if layout not in ("time", "batch", "packed"):
+        raise ValueError(f"layout is {layout!r}; expected 'time', 'batch' or 'packed'")
+    if padding not in ("zero", "repeat"):
+        raise ValueError(f"padding is {padding!r}; expected 'zero' or 'repeat'")
+    if not x.dtype.is_floating_point:
+        raise ValueError(f"the input is {x.dtype}; expected a floating-point dtype")
+    weights = tuple(weights)
+    if len(weights) not in (1, 2):
+        raise ValueError(f"got weights for {len(weights)} directions; expected 1 or 2")
+    directions = tuple(reverse) if reverse is not None else (False, True)[: len(weights)]
+    if len(directions) != len(weights):
+        raise ValueError(f"reverse names {len(directions)} directions, weights {len(weights)}; give one each")
+
+    if layout == "packed":
+        if batch_sizes is None or lengths is not None or mask is not None:
+            raise ValueError("a packed batch needs batch_sizes, and neither lengths nor mask")
+        if x.dim() != 2 or int(batch_sizes.sum()) != x.shape[0]:
+            raise ValueError(
+                f"packed input has the shape {tuple(x.shape)}; expected ({int(batch_sizes.sum())}, input size)"
+            )
+        steps, batch = len(batch_sizes), int(batch_sizes[0]) if len(batch_sizes) else 0
+        lengths = (batch_sizes.unsqueeze(1) > torch.arange(batch)).sum(0)
+    else:
+        if batch_sizes is not None:
+            raise ValueError("batch_sizes goes with layout='packed'")
+        if x.dim() != 3:
+            expected = "(steps, batch, input size)" if layout == "time" else "(batch, steps, input size)"
+            raise ValueError(f"the input has the shape {tuple(x.shape)}; expected {expected}")
+        steps, batch = (x.shape[0], x.shape[1]) if layout == "time" else (x.shape[1], x.shape[0])
+        lengths = None if lengths is None else _check_lengths(lengths, steps, batch)
+    if steps == 0:
+        raise ValueError("the input has 0 steps; a recurrent layer needs at least 1")
+    if mask is not None:
+        if lengths is not None:
+            raise ValueError("give lengths or mask, not both")
+        if tuple(mask.shape) != (batch, steps):
+            raise ValueError(f"mask has the shape {tuple(mask.shape)}; expected (batch, steps) = ({batch}, {steps})")
+        mask = mask.to(torch.bool)
+
+    units = _units(program, weights[0])
+    for one in weights:
+        _check_weights(program, one, x, units)
+    if initial_state is not None:
+        initial_state = tuple(initial_state)
+        if len(initial_state) != len(cell.states):
+            raise ValueError(
+                f"cell {cell.name} has the states {', '.join(cell.states)}; got {len(initial_state)} initial states"
+            )
+        for name, state in zip(cell.states, initial_state, strict=True):
+            _expect(state, f"initial state {name}", (len(weights), batch, units), x)
+
+    chosen: dict[str, ActivationLike] = dict(cell.activations)
+    for symbol, function in (activations or {}).items():
+        if symbol not in chosen:
+            known = ", ".join(f"{s} ({SYMBOLS[s]})" for s in chosen) or "none"
+            raise ValueError(f"cell {cell.name} has no activation {symbol!r}; its activations are: {known}")
+        chosen[symbol] = activation(function).name if isinstance(function, str) else function
+    return Request(
+        cell=cell,
+        x=x,
+        weights=weights,
+        initial_state=initial_state,
+        layout=layout,
+        reverse=directions,
+        lengths=lengths,
+        batch_sizes=batch_sizes,
+        mask=mask,
+        padding=padding,
+        activations=chosen,
+        units=units,
+        steps=steps,
+        batch=batch,
+    )
+
+
+def named(request: Request) -> dict[str, int] | None:
+    """The number of each symbol's activation in the kernels, or None if one is a Python function."""
+    numbers = {name: number for number, name in enumerate(ACTIVATIONS)}
+    chosen = request.activations.values()
+    if not all(isinstance(function, str) for function in chosen):
+        return None
+    return {symbol: numbers[str(function)] for symbol, function in request.activations.items()}
