@@ -1,0 +1,70 @@
+# Every target sets up what it needs: a virtual environment, pinned dependencies, the compiled engine.
+# Needs Python >= 3.10, make and a C++ compiler. Another Python: make test PYTHON=python3.12
+
+PYTHON ?= python3
+VENV ?= .venv
+BENCH_VENV ?= .venv-bench
+BIN := $(VENV)/bin
+PIP_INSTALL := $(BIN)/python -m pip install --quiet --constraint constraints.txt
+
+ENVIRONMENT := $(VENV)/.environment
+INSTALLED := $(VENV)/.installed
+ENGINE := CMakeLists.txt $(shell find kernels src/ostinato/cells src/ostinato/compiler -name '*.py' -o -name '*.h' -o -name '*.cpp')
+
+.DEFAULT_GOAL := help
+.PHONY: help install demo examples test test-slow lint format docs bench bench-quick clean
+
+help:  ## Show this list
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+$(ENVIRONMENT): constraints.txt
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 10))' || \
+	  { echo "Ostinato needs Python >= 3.10; name one with: make PYTHON=python3.12" >&2; exit 1; }
+	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV) || \
+	  { rm -rf $(VENV); echo "$(PYTHON) cannot make a virtual environment; install its venv module (Debian, Ubuntu: python3-venv)" >&2; exit 1; }
+	@echo "Installing the pinned dependencies into $(VENV)"
+	@$(PIP_INSTALL) torch scikit-build-core nanobind cmake ninja
+	@touch $@
+
+$(INSTALLED): $(ENVIRONMENT) pyproject.toml $(ENGINE)
+	@echo "Compiling the engine and installing ostinato into $(VENV)"
+	@PATH="$(abspath $(BIN)):$$PATH" $(PIP_INSTALL) --no-build-isolation --editable '.[dev]'
+	@touch $@
+
+install: $(INSTALLED)  ## Set up .venv with the package, editable
+
+demo: $(INSTALLED)  ## Forecast the embedded share prices; writes demo/
+	$(BIN)/ostinato forecast --output demo
+	@echo "Look at demo/forecast.png; the numbers are in demo/forecast.csv"
+
+examples: $(INSTALLED)  ## Run every program of examples/ at small size
+	@for program in examples/*.py; do \
+	  echo "== $$program --quick"; $(BIN)/python $$program --quick || exit 1; \
+	done
+
+test: $(INSTALLED)  ## Run the fast tests
+	$(BIN)/python -m pytest
+
+test-slow: $(INSTALLED)  ## Run the slow tests
+	$(BIN)/python -m pytest -m slow
+
+lint: $(INSTALLED)  ## Check style and types
+	$(BIN)/ruff check
+	$(BIN)/ruff format --check
+	$(BIN)/mypy
+
+format: $(INSTALLED)  ## Format the Python sources
+	$(BIN)/ruff check --fix
+	$(BIN)/ruff format
+
+docs: $(INSTALLED)  ## Write the tables of cells and activations into docs/
+	$(BIN)/python docs/tables.py
+
+bench: $(INSTALLED)  ## Measure against PyTorch and Keras (JAX and TensorFlow in .venv-bench)
+	$(BIN)/python -m benchmarks
+
+bench-quick: $(INSTALLED)  ## The same, smaller and without the peers of .venv-bench
+	$(BIN)/python -m benchmarks --quick
+
+clean:  ## Remove everything that make has made
+	rm -rf $(VENV) $(BENCH_VENV) build demo
