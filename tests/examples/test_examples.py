@@ -47,9 +47,7 @@ def test_torch_lstm(program: Program) -> None:
     assert error < naive / 2
 
 
-def test_stock_price_on_embedded_data(
-    program: Program, tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_stock_price_on_embedded_data(program: Program, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     plot = tmp_path / "plot.png"
     error, naive = program("stock_price")(["--epochs", "2", "--rows", "200", "--plot", str(plot)])
     assert np.isfinite(error)
