@@ -3,7 +3,7 @@
 The data are 50 sequences of up to 20 steps with 5 features. Shorter ones are padded with zeros, and `Masking` tells
 the GRU which steps are padding. The class is the feature that moves in a wave; the others are noise.
 
-    python examples/keras_gru_classifier.py --epochs 40
+    python examples/keras_gru_classifier.py --epochs 15
 """
 
 from __future__ import annotations
@@ -50,7 +50,7 @@ def accuracy(classes: int, epochs: int) -> float:
 def main(arguments: Sequence[str] | None = None) -> dict[int, float]:
     """Accuracy by number of classes."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--epochs", type=int, default=40)
+    parser.add_argument("--epochs", type=int, default=15)
     options = parser.parse_args(arguments)
     set_random_seed(0)
     found = {classes: accuracy(classes, options.epochs) for classes in (2, 4)}

@@ -3,7 +3,7 @@
 The data are 50 sequences of 20 steps with 5 features, random but for a small shift of the feature that tells the class.
 Accuracy is measured on sequences that the network has not seen.
 
-    python examples/keras_lstm_classifier.py --epochs 30
+    python examples/keras_lstm_classifier.py --epochs 15
 """
 
 from __future__ import annotations
@@ -53,7 +53,7 @@ def accuracy(classes: int, epochs: int) -> float:
 def main(arguments: Sequence[str] | None = None) -> dict[int, float]:
     """Accuracy by number of classes."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--epochs", type=int, default=30)
+    parser.add_argument("--epochs", type=int, default=15)
     options = parser.parse_args(arguments)
     set_random_seed(0)
     found = {classes: accuracy(classes, options.epochs) for classes in (2, 3)}

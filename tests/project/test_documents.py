@@ -1,0 +1,78 @@
+"""The programs in the documents run, and what they quote is in the sources."""
+
+from __future__ import annotations
+
+import re
+import textwrap
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+from ostinato.cells import CELLS
+from ostinato.compiler.cpp import print_cell
+from ostinato.scan import Weights, scan
+
+PROJECT = Path(__file__).resolve().parents[2]
+
+
+def programs(document: str) -> list[str]:
+    """The Python blocks of a document."""
+    blocks = re.findall(r"^( *)```python\n(.*?)^\1```", (PROJECT / document).read_text(), re.DOTALL | re.MULTILINE)
+    return [textwrap.dedent(text) for _, text in blocks]
+
+
+def quotes(document: str) -> list[str]:
+    return [text for text in programs(document) if text.startswith("@register")]
+
+
+RUNNABLE = [
+    pytest.param(text, id=f"{document}-{number}")
+    for document in ("README.md", "docs/torch.md", "docs/keras.md")
+    for number, text in enumerate(programs(document))
+    if not text.startswith("@register")
+]
+
+
+@pytest.mark.parametrize("text", RUNNABLE)
+def test_program_runs(text: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    exec(compile(text, "a document's program", "exec"), {})
+
+
+@pytest.mark.parametrize("text", quotes("README.md"))
+def test_quoted_cell_is_the_source(text: str) -> None:
+    name = re.findall(r"^def (\w+)", text, re.MULTILINE)[0]
+    source = (PROJECT / "src" / "ostinato" / "cells" / f"{name}.py").read_text()
+    lines = [line for line in text.splitlines() if not line.startswith("def ")]
+    assert [line for line in lines if line not in source.splitlines()] == []
+
+
+def test_the_readme_quotes_a_cell() -> None:
+    assert len(quotes("README.md")) == 1
+
+
+@pytest.fixture
+def walked_through() -> Any:
+    """The cell that CONTRIBUTING.md adds."""
+    (text,) = [text for text in programs("CONTRIBUTING.md") if "@register" in text]
+    before = set(CELLS)
+    exec(compile(text, "CONTRIBUTING.md", "exec", dont_inherit=True), {"__package__": "ostinato.cells"})
+    (name,) = set(CELLS) - before
+    yield CELLS[name]
+    del CELLS[name]
+
+
+def test_the_cell_of_the_walk_through_works(walked_through: Any) -> None:
+    H, D, B, T = 3, 2, 2, 4
+    x, W, U, b = (torch.randn(shape, dtype=torch.float64) for shape in ((B, T, D), (2 * H, D), (2 * H, H), (2 * H,)))
+    y, (last,) = scan(walked_through, x, [Weights(W, U, b)], backend="reference")
+    h = torch.zeros(B, H, dtype=torch.float64)
+    for t in range(T):
+        f = torch.sigmoid(x[:, t] @ W[:H].T + h @ U[:H].T + b[:H])
+        n = torch.tanh(x[:, t] @ W[H:].T + (f * h) @ U[H:].T + b[H:])
+        h = (1 - f) * h + f * n
+        torch.testing.assert_close(y[:, t], h)
+    torch.testing.assert_close(last[0], h)
+    assert "struct mgu" in print_cell(walked_through)
