@@ -1,0 +1,84 @@
+"""Which path runs, how to see it, and how to insist."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+import torch
+
+from ostinato import nn, scan
+
+from .pairs import FORMS, HIDDEN, INPUT, KINDS, bundle, packed, pair, sequence, states
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64], ids=["float32", "float64"])
+@pytest.mark.parametrize("form", FORMS)
+@pytest.mark.parametrize("kind", KINDS)
+def test_every_layer_is_one_scan_as_explained(kind: str, form: str, dtype: torch.dtype) -> None:
+    ours, _ = pair(kind, num_layers=3, bidirectional=True, dtype=dtype)
+    x = packed(sequence(ours, form), form, batch_first=False)
+    hx = bundle(ours, states(ours, form))
+    with scan.watch() as taken:
+        told = ours.explain(x, hx)
+        assert taken == [], "explaining must not run anything"
+        ours(x, hx)
+    assert [f"{choice.backend}: {choice.reason}" for choice in taken] == [told] * 3
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_backend_reaches_the_scan(kind: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    ours, _ = pair(kind, num_layers=2)
+    asked: list[Any] = []
+    run = scan.run
+    monkeypatch.setattr(scan, "run", lambda request, backend: asked.append(backend) or run(request, backend))
+    ours(sequence(ours))
+    ours.backend = "reference"
+    with scan.watch() as taken:
+        ours(sequence(ours))
+    assert asked == [None, None, "reference", "reference"]
+    assert [choice.backend for choice in taken] == ["reference", "reference"]
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_torch_by_name(kind: str) -> None:
+    ours, oracle = pair(kind, num_layers=2)
+    ours.backend = "torch"
+    x = sequence(ours)
+    with scan.watch() as taken:
+        assert torch.equal(ours(x)[0], oracle(x)[0])
+    assert taken == []
+    assert ours.explain(x) == "torch: backend='torch' asks for it"
+
+
+def test_unknown_backend() -> None:
+    with pytest.raises(ValueError, match="backend is 'gpu'; expected None or one of 'cpu', 'reference', 'torch'"):
+        nn.GRU(INPUT, HIDDEN, backend="gpu")  # type: ignore[arg-type]
+
+
+@pytest.mark.filterwarnings("ignore:LSTM with projections is not supported with oneDNN")  # said by torch's path itself
+def test_projection_runs_on_torch_and_says_so() -> None:
+    ours = nn.LSTM(INPUT, HIDDEN, 2, proj_size=2, bidirectional=True)
+    oracle = torch.nn.LSTM(INPUT, HIDDEN, 2, proj_size=2, bidirectional=True)
+    oracle.load_state_dict(ours.state_dict())
+    x = sequence(ours)
+    with scan.watch() as taken:
+        found, expected = ours(x), oracle(x)
+    assert taken == []
+    assert torch.equal(found[0], expected[0])
+    assert ours.explain(x) == "torch: a projection (proj_size=2) runs on torch's own path only"
+
+
+@pytest.mark.parametrize("backend", ["cpu", "reference"])
+def test_projection_refuses_a_backend_asked_for_by_name(backend: Any) -> None:
+    ours = nn.LSTM(INPUT, HIDDEN, proj_size=2, backend=backend)
+    for call in (ours, ours.explain):
+        with pytest.raises(RuntimeError, match=f"backend='{backend}' cannot serve proj_size=2"):
+            call(sequence(ours))
+
+
+def test_explaining_arguments_that_do_not_fit() -> None:
+    ours = nn.GRU(INPUT, HIDDEN)
+    assert ours.explain(torch.zeros(0, 1, INPUT)).startswith("torch: the arguments do not fit together")
+    with pytest.raises(RuntimeError, match="Expected 3, got 4"):
+        ours.explain(torch.zeros(2, 1, INPUT + 1))
