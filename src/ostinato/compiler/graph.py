@@ -9,10 +9,10 @@ Leaves
     parameter p            one value a unit
     step                   the number of the step
     constant v
-    and, in the backward step: gradient s (of state s after the step), saved k (what slot k of the forward step kept),
-    returned k (vector k, come back through a product)
+    and, in the backward step: gradient s (of state s after the step), saved k (what slot k of the forward step kept)
 Products
     gate                   a column block of the step's products: sum over its terms of (vector, matrix, gate name)
+    returned k             the gradient of computed vector k, come back from the columns it entered
 Elementwise
     add sub mul div neg, the functions of `cells.ops`, and
     activate f x           a run-time activation; keep f x y, reload f k, slope f k are its parts (see `kernels.py`)
@@ -31,7 +31,7 @@ ELEMENTWISE = {
     "add", "sub", "mul", "div", "neg", "exp", "log1p", "erf", "sqrt", "tanh", "sigmoid", "absolute", "minimum",
     "maximum", "select", "activate", "keep", "reload", "slope",
 }  # fmt: skip
-LEAVES = {"input", "state", "parameter", "step", "constant", "gradient", "saved", "returned"}
+LEAVES = {"input", "state", "parameter", "step", "constant", "gradient", "saved"}
 
 
 class Node:
@@ -110,10 +110,10 @@ def is_constant(x: Node, value: float | None = None) -> bool:
     return x.op == "constant" and (value is None or x.attr == value)
 
 
-def _folded(function: Callable[..., float], *args: Node) -> Node | None:
+def _fold(op: str, function: Callable[..., float], *args: Node) -> Node:
     if all(is_constant(arg) for arg in args):
         return constant(function(*(arg.attr for arg in args)))
-    return None
+    return node(op, *args)
 
 
 def add(x: Node, y: Node) -> Node:
@@ -123,7 +123,7 @@ def add(x: Node, y: Node) -> Node:
         return x
     if y.op == "neg":
         return sub(x, y.args[0])
-    return _folded(lambda a, b: a + b, x, y) or node("add", x, y)
+    return _fold("add", lambda a, b: a + b, x, y)
 
 
 def sub(x: Node, y: Node) -> Node:
@@ -135,7 +135,7 @@ def sub(x: Node, y: Node) -> Node:
         return constant(0.0)
     if y.op == "neg":
         return add(x, y.args[0])
-    return _folded(lambda a, b: a - b, x, y) or node("sub", x, y)
+    return _fold("sub", lambda a, b: a - b, x, y)
 
 
 def mul(x: Node, y: Node) -> Node:
@@ -149,7 +149,7 @@ def mul(x: Node, y: Node) -> Node:
         return neg(y)
     if is_constant(y, -1.0):
         return neg(x)
-    return _folded(lambda a, b: a * b, x, y) or node("mul", x, y)
+    return _fold("mul", lambda a, b: a * b, x, y)
 
 
 def div(x: Node, y: Node) -> Node:
@@ -163,7 +163,7 @@ def div(x: Node, y: Node) -> Node:
 def neg(x: Node) -> Node:
     if x.op == "neg":
         return x.args[0]
-    return _folded(lambda a: -a, x) or node("neg", x)
+    return _fold("neg", lambda a: -a, x)
 
 
 def select(condition: Node, positive: Node, otherwise: Node) -> Node:
@@ -182,8 +182,7 @@ class _GraphFunctions:
         number = getattr(ops.namespace(0.0), name)
 
         def function(*args: Operand) -> Node:
-            lifted = [lift(arg) for arg in args]
-            return _folded(number, *lifted) or node(name, *lifted)
+            return _fold(name, number, *(lift(arg) for arg in args))
 
         return function
 

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
+import torch
 from torch import Tensor
 
 from ..cells import Cell
-from . import reference
+from . import cpu, reference
 from .request import ActivationLike, Layout, Padding, Request, Weights, make_request
 
 Backend = Literal["cpu", "reference"]
@@ -81,8 +82,18 @@ def choose(request: Request, backend: Backend | None = None) -> Choice:
 
     Raises:
         RuntimeError: `backend` names one that cannot serve it.
+        ValueError: there is no such backend.
     """
-    return Choice("reference", "the compiled kernels are not built yet")
+    if backend not in (None, "cpu", "reference"):
+        raise ValueError(f"backend is {backend!r}; expected 'cpu', 'reference' or None")
+    if backend == "reference":
+        return Choice("reference", "the reference was asked for")
+    obstacle = cpu.why_not(request)
+    if obstacle is None:
+        return Choice("cpu", f"compiled kernel of {request.cell.name}, {cpu.instruction_set()}")
+    if backend == "cpu":
+        raise RuntimeError(f"backend='cpu' cannot serve this scan: {obstacle}")
+    return Choice("reference", obstacle)
 
 
 _watchers: list[list[Choice]] = []
@@ -99,9 +110,16 @@ def watch() -> Iterator[list[Choice]]:
         _watchers.remove(taken)
 
 
+@torch.compiler.disable
 def run(request: Request, backend: Backend | None = None) -> tuple[Tensor, tuple[Tensor, ...]]:
     """Run a checked request; see `scan`."""
     choice = choose(request, backend)
     for taken in _watchers:
         taken.append(choice)
-    return reference.run(request)
+    if choice.backend == "reference":
+        return reference.run(request)
+    if request.mask is None or request.padding == "repeat":
+        return cpu.run(request)
+    y, states = cpu.run(replace(request, padding="repeat"))
+    mask = request.mask if request.layout == "batch" else request.mask.T
+    return torch.where(mask.unsqueeze(-1), y, 0), states

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from typing import Literal
 
 import torch
@@ -36,6 +36,15 @@ class Weights:
     b_u: Tensor | None = None
     parameters: tuple[Tensor, ...] = ()
     order: tuple[str, ...] | None = None
+
+    def tensors(self) -> list[Tensor]:
+        """Those of W, U, b, b_u that are there, and the parameters."""
+        return [t for t in (self.W, self.U, self.b, self.b_u, *self.parameters) if t is not None]
+
+    def bind(self, tensors: Iterator[Tensor]) -> Weights:
+        """The same weights with other tensors, taken in the order of `tensors()`."""
+        matrices = [None if t is None else next(tensors) for t in (self.W, self.U, self.b, self.b_u)]
+        return Weights(*matrices, parameters=tuple(next(tensors) for _ in self.parameters), order=self.order)
 
 
 @dataclass(frozen=True)
@@ -77,11 +86,23 @@ class Request:
         return self.weights[direction].order or self.cell.gates
 
     def tensors(self) -> list[Tensor]:
-        """Every tensor that a gradient may flow to."""
+        """Every tensor that a gradient may flow to: x, the initial states, then each direction's weights."""
         found = [self.x, *(self.initial_state or ())]
         for w in self.weights:
-            found += [t for t in (w.W, w.U, w.b, w.b_u, *w.parameters) if t is not None]
+            found += w.tensors()
         return found
+
+    def bind(self, tensors: Sequence[Tensor]) -> Request:
+        """This request on other tensors, given in the order of `tensors()`."""
+        rest = iter(tensors)
+        x = next(rest)
+        states = self.initial_state
+        return replace(
+            self,
+            x=x,
+            initial_state=None if states is None else tuple(next(rest) for _ in states),
+            weights=tuple(w.bind(rest) for w in self.weights),
+        )
 
 
 def _expect(tensor: Tensor | None, name: str, shape: tuple[int, ...], like: Tensor) -> None:
@@ -230,12 +251,3 @@ def make_request(
         steps=steps,
         batch=batch,
     )
-
-
-def named(request: Request) -> dict[str, int] | None:
-    """The number of each symbol's activation in the kernels, or None if one is a Python function."""
-    numbers = {name: number for number, name in enumerate(ACTIVATIONS)}
-    chosen = request.activations.values()
-    if not all(isinstance(function, str) for function in chosen):
-        return None
-    return {symbol: numbers[str(function)] for symbol, function in request.activations.items()}

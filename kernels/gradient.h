@@ -1,0 +1,260 @@
+// The backward pass: the steps, then the weights' gradients as products over all tokens.
+#pragma once
+
+#include "scan.h"
+
+namespace ostinato {
+namespace OSTINATO_SET {
+
+// Tokens in a chunk: its panel of columns stays in the first-level cache.
+constexpr long kChunk = 96;
+
+template <class T, int M, int N>
+void outer_tile(const T* const* a, long at_row, long depth, const T* b, T* c, long c_row) {
+  using V = Vector<T>;
+  V sum[M][N];
+  for (int m = 0; m < M; ++m)
+    for (int n = 0; n < N; ++n) sum[m][n] = load<V>(c + m * c_row + n * lanes<V>);
+  for (long k = 0; k < depth; ++k, b += N * lanes<V>) {
+    const T* left = a[k] + at_row;
+    V right[N];
+    for (int n = 0; n < N; ++n) right[n] = load<V>(b + n * lanes<V>);
+    for (int m = 0; m < M; ++m) {
+      const V l = V{} + left[m];
+      for (int n = 0; n < N; ++n) sum[m][n] += l * right[n];
+    }
+  }
+  for (int m = 0; m < M; ++m)
+    for (int n = 0; n < N; ++n) store(c + m * c_row + n * lanes<V>, sum[m][n]);
+}
+
+template <class T>
+using OuterTile = void (*)(const T* const*, long, long, const T*, T*, long);
+
+template <class T, int N, int M = tile_rows(N)>
+OuterTile<T> find_outer(int m) {
+  if constexpr (M == 1)
+    return outer_tile<T, 1, N>;
+  else
+    return m == M ? outer_tile<T, M, N> : find_outer<T, N, M - 1>(m);
+}
+
+template <class T>
+OuterTile<T> find_outer(int m, int n) {
+  switch (n) {
+    case 1: return find_outer<T, 1>(m);
+    case 2: return find_outer<T, 2>(m);
+#if defined(__AVX512F__)
+    case 3: return find_outer<T, 3>(m);
+    case 4: return find_outer<T, 4>(m);
+#endif
+    default: __builtin_unreachable();
+  }
+}
+
+// Sums over tokens of (vector that entered a product) x (gradient of its columns), for one product. The tokens are cut
+// into `splits` ranges, a number that depends on the shapes alone, so that the result does not depend on the threads.
+template <class T>
+class WeightGradient {
+ public:
+  WeightGradient(const Layout<T>& layout, const Product& product, Carver& carver)
+      : layout_(layout), product_(product), panels_(product.columns * layout.column_vectors) {
+    columns_ = product.columns * layout.width;
+    for (int k = 0; k < product.terms; ++k)
+      if (wanted(k)) depth_ += layout.size_of(product.term[k].vector);
+    splits_ = std::clamp(std::min(16 / panels_.count, layout.tokens() / 256), 1L, 16L);
+    sums_ = carver.array<T>(splits_ * (depth_ + 1) * columns_);
+    zeros_ = carver.array<T>(std::max(layout.call.units, layout.call.input_size));
+  }
+
+  long splits() const { return splits_; }
+  long panels() const { return panels_.count; }
+  void clear() const { std::memset(zeros_, 0, std::max(layout_.call.units, layout_.call.input_size) * sizeof(T)); }
+
+  // One range of tokens, for panels first..last.
+  void sum(long split, long first, long last, T* panel) const {
+    const long from = layout_.tokens() * split / splits_, to = layout_.tokens() * (split + 1) / splits_;
+    T* sums = sums_ + split * (depth_ + 1) * columns_;
+    const long begin = panels_.first(first) * lanes<Vector<T>>, end = panels_.first(last) * lanes<Vector<T>>;
+    for (long row = 0; row <= depth_; ++row) std::memset(sums + row * columns_ + begin, 0, (end - begin) * sizeof(T));
+    long t = 0;
+    while (t + 1 < layout_.call.steps && layout_.tokens_before(t + 1) <= from) ++t;
+    const T* vectors[2][kChunk];
+    for (long token = from; token < to;) {
+      const long count = std::min(kChunk, to - token);
+      for (long k = 0; k < count; ++k) {
+        while (token + k >= layout_.tokens_before(t + 1)) ++t;
+        const long row = token + k - layout_.tokens_before(t);
+        for (int term = 0; term < product_.terms; ++term) vectors[term][k] = vector(product_.term[term].vector, t, row);
+      }
+      for (long p = first; p < last; ++p) sum_panel(p, token, count, vectors, sums, panel);
+      token += count;
+    }
+  }
+
+  // Adds the ranges up and hands block `column` to its owners.
+  void finish(int column) const {
+    const Call& call = layout_.call;
+    const T* sums = sums_ + column * layout_.width;
+    const long range = (depth_ + 1) * columns_;
+    const auto total = [&](long row, long unit) {
+      T value = 0;
+      for (long split = 0; split < splits_; ++split) value += sums[split * range + row * columns_ + unit];
+      return value;
+    };
+    long row = 0;
+    for (int k = 0; k < product_.terms; ++k) {
+      if (!wanted(k)) continue;
+      const Term& term = product_.term[k];
+      const Matrix& m = call.weights_gradient[term.matrix];
+      T* to = at<T>(m.data) + call.blocks[term.matrix][term.block[column]] * call.units * m.row;
+      const long size = layout_.size_of(term.vector);
+      // in squares, since one side or the other is read against the grain
+      for (long i0 = 0; i0 < size; i0 += 16)
+        for (long j0 = 0; j0 < call.units; j0 += 16)
+          for (long i = i0; i < std::min(i0 + 16, size); ++i)
+            for (long j = j0; j < std::min(j0 + 16, call.units); ++j) to[j * m.row + i * m.column] = total(row + i, j);
+      row += size;
+    }
+    for (int side = 0; side < 2; ++side) {
+      const int block = layout_.program.bias[side][product_.column + column];
+      if (block < 0 || !call.bias_gradient[side]) continue;
+      T* to = at<T>(call.bias_gradient[side]) + call.blocks[side][block] * call.units;
+      for (long j = 0; j < call.units; ++j) to[j] = total(depth_, j);
+    }
+  }
+
+ private:
+  bool wanted(int term) const { return layout_.call.weights_gradient[product_.term[term].matrix].data != 0; }
+
+  const T* vector(int code, long t, long row) const {
+    if (!layout_.runs(t, row)) return zeros_;
+    if (code == 0) return layout_.of(layout_.call.x, t, row);
+    const T* found = nullptr;
+    if (code <= layout_.program.states)
+      found = layout_.before(code - 1, t, row);
+    else
+      found = layout_.slots(t, row) + layout_.program.vector_slot[code - 1 - layout_.program.states] * layout_.width;
+    return found ? found : zeros_;
+  }
+
+  void sum_panel(long p, long token, long count, const T* const (*vectors)[kChunk], T* sums, T* panel) const {
+    using V = Vector<T>;
+    const int n = panels_.width(p);
+    const long first = panels_.first(p) * lanes<V>, slot_row = layout_.program.slots * layout_.width;
+    const T* gradient = at<const T>(layout_.call.slots) + token * slot_row + product_.column * layout_.width + first;
+    T* bias = sums + depth_ * columns_ + first;
+    for (int v = 0; v < n; ++v) {
+      V sum = load<V>(bias + v * lanes<V>);
+      for (long k = 0; k < count; ++k) {
+        const V one = load<V>(gradient + k * slot_row + v * lanes<V>);
+        store(panel + (k * n + v) * lanes<V>, one);
+        sum += one;
+      }
+      store(bias + v * lanes<V>, sum);
+    }
+    T* c = sums + first;
+    for (int term = 0; term < product_.terms; ++term) {
+      if (!wanted(term)) continue;
+      const long size = layout_.size_of(product_.term[term].vector), pieces = (size + tile_rows(n) - 1) / tile_rows(n);
+      for (long piece = 0; piece < pieces; ++piece) {
+        const long row = piece * size / pieces, next = (piece + 1) * size / pieces;
+        find_outer<T>(int(next - row), n)(vectors[term], row, count, panel, c + row * columns_, columns_);
+      }
+      c += size * columns_;
+    }
+  }
+
+  const Layout<T>& layout_;
+  const Product& product_;
+  const Panels panels_;
+  long columns_ = 0, depth_ = 0, splits_ = 1;
+  T* sums_ = nullptr;
+  T* zeros_ = nullptr;
+};
+
+template <class T>
+void sum_weights(const WeightGradient<T>& weights, int columns, long threads) {
+  const long ranges = weights.splits() >= 2 * threads ? 1 : std::min(weights.panels(), threads);
+  alignas(64) T panel[kChunk * kMostVectors * lanes<Vector<T>>];
+#pragma omp for schedule(dynamic, 1)
+  for (long item = 0; item < weights.splits() * ranges; ++item) {
+    const long split = item / ranges, range = item % ranges;
+    weights.sum(split, range * weights.panels() / ranges, (range + 1) * weights.panels() / ranges, panel);
+  }
+#pragma omp for schedule(static) nowait
+  for (int column = 0; column < columns; ++column) weights.finish(column);
+}
+
+template <class T>
+void sum_parameters(const Layout<T>& layout, const T* by_row) {
+  const long parameters = layout.program.parameters;
+#pragma omp for schedule(static)
+  for (long k = 0; k < parameters; ++k) {
+    T* to = at<T>(layout.call.parameters_gradient[k]);
+    if (!to) continue;
+    for (long unit = 0; unit < layout.call.units; ++unit) {
+      T sum = 0;
+      for (long row = 0; row < layout.call.batch; ++row) sum += by_row[(row * parameters + k) * layout.width + unit];
+      to[unit] = sum;
+    }
+  }
+}
+
+template <class T>
+struct Backward {
+  Matrices<T> matrices;
+  T* parameters;  // (sorted row, parameter, width)
+
+  Backward(const Layout<T>& layout, Carver& carver) : matrices(layout, true, carver) {
+    parameters = carver.array<T>(layout.call.batch * layout.program.parameters * layout.width);
+  }
+};
+
+template <class T>
+void backward(const Call& call, const Kernels<T>& kernels) {
+  const Program& program = *kernels.program;
+  const Layout<T> layout(call, program);
+  thread_local Arena shared, sums;
+  Carver counter;
+  Backward<T>(layout, counter);
+  Carver carver(shared.take(counter.used()));
+  const Backward<T> pass(layout, carver);
+  const bool weights = call.weights_gradient[0].data || call.weights_gradient[1].data || call.bias_gradient[0] ||
+                       call.bias_gradient[1];
+  std::size_t largest = 0;
+  for (int p = 0; p < program.products && weights; ++p) {
+    Carver need;
+    WeightGradient<T>(layout, program.product[p], need);
+    largest = std::max(largest, need.used());
+  }
+  void* const memory = sums.take(largest);
+#pragma omp parallel num_threads(call.threads)
+  {
+    const FlushDenormals mode;
+    pass.matrices.pack(layout);
+#pragma omp for schedule(static)
+    for (long row = 0; row < call.batch; ++row)
+      std::memset(pass.parameters + row * program.parameters * layout.width, 0,
+                  program.parameters * layout.width * sizeof(T));
+    for_blocks(layout, [&](const Block& block, Arena& arena) {
+      Carver need;
+      Scratch<T>(layout, block.count, true, need);
+      Carver own(arena.take(need.used()));
+      backward_block(layout, kernels, pass.matrices, Scratch<T>(layout, block.count, true, own), pass.parameters, block);
+    });
+#pragma omp barrier
+    for (int p = 0; p < program.products && weights; ++p) {
+      Carver places(memory);
+      const WeightGradient<T> gradient(layout, program.product[p], places);
+#pragma omp single
+      gradient.clear();
+      sum_weights(gradient, program.product[p].columns, call.threads);
+#pragma omp barrier
+    }
+    sum_parameters(layout, pass.parameters);
+  }
+}
+
+}  // namespace OSTINATO_SET
+}  // namespace ostinato

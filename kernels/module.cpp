@@ -1,0 +1,132 @@
+// The engine as a Python module: the calls, and the choice of the instruction set.
+#include <nanobind/nanobind.h>
+#include <nanobind/stl/array.h>
+#include <nanobind/stl/string.h>
+#include <nanobind/stl/vector.h>
+
+#include <stdexcept>
+#include <string>
+#include <vector>
+
+#include "call.h"
+
+namespace nb = nanobind;
+using namespace nb::literals;
+
+namespace ostinato {
+
+namespace baseline {
+extern const Engine engine;
+}
+#ifdef OSTINATO_X86
+namespace avx2 {
+extern const Engine engine;
+}
+namespace avx512 {
+extern const Engine engine;
+}
+#endif
+
+namespace {
+
+// The engines that this machine can run, the widest first.
+std::vector<const Engine*> runnable() {
+  std::vector<const Engine*> found;
+#ifdef OSTINATO_X86
+  __builtin_cpu_init();
+  if (__builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512dq") && __builtin_cpu_supports("avx512bw") &&
+      __builtin_cpu_supports("avx512vl"))
+    found.push_back(&avx512::engine);
+  if (__builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma")) found.push_back(&avx2::engine);
+#endif
+  found.push_back(&baseline::engine);
+  return found;
+}
+
+const Engine* current = nullptr;
+
+void use(const std::string& name) {
+  std::string known;
+  for (const Engine* engine : runnable()) {
+    if (engine->name == name) {
+      current = engine;
+      return;
+    }
+    known += (known.empty() ? "" : ", ") + std::string(engine->name);
+  }
+  throw std::invalid_argument("no engine for the instruction set '" + name + "' runs on this machine; these do: " + known);
+}
+
+nb::dict describe(const Program& program) {
+  nb::dict d;
+  d["name"] = program.name;
+  d["slots"] = program.slots;
+  d["states"] = program.states;
+  d["parameters"] = program.parameters;
+  return d;
+}
+
+}  // namespace
+
+NB_MODULE(_engine, m) {
+  current = runnable().front();
+
+  nb::class_<Sequence>(m, "Sequence")
+      .def(nb::init<Address, long, long, bool>(), "data"_a, "step"_a, "row"_a, "packed"_a);
+  nb::class_<Matrix>(m, "Matrix").def(nb::init<Address, long, long>(), "data"_a, "row"_a, "column"_a);
+  nb::class_<Call>(m, "Call")
+      .def(nb::init<>())
+      .def_rw("cell", &Call::cell)
+      .def_rw("phi", &Call::phi)
+      .def_rw("sigma", &Call::sigma)
+      .def_rw("threads", &Call::threads)
+      .def_rw("is_double", &Call::is_double)
+      .def_rw("reverse", &Call::reverse)
+      .def_rw("keep", &Call::keep)
+      .def_rw("repeat", &Call::repeat)
+      .def_rw("add_to_x_gradient", &Call::add_to_x_gradient)
+      .def_rw("steps", &Call::steps)
+      .def_rw("batch", &Call::batch)
+      .def_rw("input_size", &Call::input_size)
+      .def_rw("units", &Call::units)
+      .def_rw("order", &Call::order)
+      .def_rw("alive", &Call::alive)
+      .def_rw("tokens", &Call::tokens)
+      .def_rw("mask", &Call::mask)
+      .def_rw("mask_row", &Call::mask_row)
+      .def_rw("mask_step", &Call::mask_step)
+      .def_rw("x", &Call::x)
+      .def_rw("y", &Call::y)
+      .def_rw("blocks", &Call::blocks)
+      .def_rw("bias", &Call::bias)
+      .def_rw("parameters", &Call::parameters)
+      .def_rw("slots", &Call::slots)
+      .def_rw("y_gradient", &Call::y_gradient)
+      .def_rw("x_gradient", &Call::x_gradient)
+      .def_rw("bias_gradient", &Call::bias_gradient)
+      .def_rw("parameters_gradient", &Call::parameters_gradient)
+      .def("set_weights", [](Call& c, int k, const Matrix& matrix) { c.weights[k] = matrix; })
+      .def("set_weights_gradient", [](Call& c, int k, const Matrix& matrix) { c.weights_gradient[k] = matrix; })
+      .def("set_initial", [](Call& c, int k, const Matrix& matrix) { c.initial[k] = matrix; })
+      .def("set_final", [](Call& c, int k, const Matrix& matrix) { c.final[k] = matrix; })
+      .def("set_initial_gradient", [](Call& c, int k, const Matrix& matrix) { c.initial_gradient[k] = matrix; })
+      .def("set_final_gradient", [](Call& c, int k, const Matrix& matrix) { c.final_gradient[k] = matrix; });
+
+  m.def("forward", [](const Call& call) { current->forward(call); }, nb::call_guard<nb::gil_scoped_release>());
+  m.def("backward", [](const Call& call) { current->backward(call); }, nb::call_guard<nb::gil_scoped_release>());
+  m.def("lanes", [](bool is_double) { return current->lanes(is_double); }, "is_double"_a);
+  m.def("cells", [] {
+    nb::list found;
+    for (int cell = 0; cell < current->cells; ++cell) found.append(describe(*current->program(cell)));
+    return found;
+  });
+  m.def("instruction_set", [] { return std::string(current->name); });
+  m.def("instruction_sets", [] {
+    std::vector<std::string> names;
+    for (const Engine* engine : runnable()) names.push_back(engine->name);
+    return names;
+  });
+  m.def("use_instruction_set", &use, "name"_a);
+}
+
+}  // namespace ostinato

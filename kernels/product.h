@@ -1,0 +1,110 @@
+// Products of a block of rows with a packed matrix: C = bias + sum over terms of A_k B_k.
+//
+// B is packed into panels of a few vectors' width, so that a tile of rows x vectors stays in registers while it runs
+// down a panel. Every element of C is one chain of multiply-adds in the order of the terms, whatever the tile: a row's
+// result does not depend on the rows beside it.
+#pragma once
+
+#include "vector.h"
+
+namespace ostinato {
+namespace OSTINATO_SET {
+
+constexpr int kMostVectors = kRegisters == 32 ? 4 : 2;
+constexpr int tile_rows(int vectors) {
+  const int fit = (kRegisters - vectors - 2) / vectors;
+  const int most = fit < 12 ? fit : 12;
+  return most == 9 ? 8 : most;
+}
+
+// One vector that enters a product, for each row of the block.
+template <class T>
+struct Operand {
+  const T* data;
+  long row, count;
+};
+
+// How `vectors` vectors are shared out to the fewest panels, as evenly as can be.
+struct Panels {
+  long vectors, count;
+  explicit Panels(long vectors) : vectors(vectors), count((vectors + kMostVectors - 1) / kMostVectors) {}
+  long first(long panel) const { return panel * vectors / count; }
+  int width(long panel) const { return int(first(panel + 1) - first(panel)); }
+};
+
+// A packed matrix: for each panel a row of bias, then `depth` rows.
+template <class T>
+struct Packed {
+  T* data = nullptr;
+  long vectors = 0, depth = 0;
+  static long size(long vectors, long depth) { return vectors * lanes<Vector<T>> * (depth + 1); }
+  T* panel(long first) const { return data + first * lanes<Vector<T>> * (depth + 1); }
+};
+
+template <class T, int M, int N>
+void tile(const T* b, int terms, const Operand<T>* operands, long row, T* c, long c_row, bool accumulate) {
+  using V = Vector<T>;
+  V sum[M][N];
+  for (int n = 0; n < N; ++n) {
+    const V bias = load<V>(b + n * lanes<V>);
+    for (int m = 0; m < M; ++m) sum[m][n] = accumulate ? load<V>(c + m * c_row + n * lanes<V>) : bias;
+  }
+  b += N * lanes<V>;
+  for (int k = 0; k < terms; ++k) {
+    const T* a = operands[k].data + row * operands[k].row;
+    const long stride = operands[k].row, count = operands[k].count;
+    for (long i = 0; i < count; ++i, ++a, b += N * lanes<V>) {
+      V right[N];
+      for (int n = 0; n < N; ++n) right[n] = load<V>(b + n * lanes<V>);
+      for (int m = 0; m < M; ++m) {
+        const V left = V{} + a[m * stride];
+        for (int n = 0; n < N; ++n) sum[m][n] += left * right[n];
+      }
+    }
+  }
+  for (int m = 0; m < M; ++m)
+    for (int n = 0; n < N; ++n) store(c + m * c_row + n * lanes<V>, sum[m][n]);
+}
+
+template <class T>
+using Tile = void (*)(const T*, int, const Operand<T>*, long, T*, long, bool);
+
+// The tile of m rows and N vectors.
+template <class T, int N, int M = tile_rows(N)>
+Tile<T> find_tile(int m) {
+  if constexpr (M == 1)
+    return tile<T, 1, N>;
+  else
+    return m == M ? tile<T, M, N> : find_tile<T, N, M - 1>(m);
+}
+
+template <class T>
+Tile<T> find_tile(int m, int n) {
+  switch (n) {
+    case 1: return find_tile<T, 1>(m);
+    case 2: return find_tile<T, 2>(m);
+#if defined(__AVX512F__)
+    case 3: return find_tile<T, 3>(m);
+    case 4: return find_tile<T, 4>(m);
+#endif
+    default: __builtin_unreachable();
+  }
+}
+
+// C (rows x vectors), or C += with `accumulate`.
+template <class T>
+void multiply(const Packed<T>& b, int terms, const Operand<T>* operands, long rows, T* c, long c_row, bool accumulate) {
+  const Panels panels(b.vectors);
+  for (long p = 0; p < panels.count; ++p) {
+    const int n = panels.width(p);
+    const long first = panels.first(p), pieces = (rows + tile_rows(n) - 1) / tile_rows(n);
+    for (long piece = 0; piece < pieces; ++piece) {
+      const long row = piece * rows / pieces, next = (piece + 1) * rows / pieces;
+      find_tile<T>(int(next - row), n)(b.panel(first), terms, operands, row, c + row * c_row + first * lanes<Vector<T>>,
+                                       c_row, accumulate);
+    }
+  }
+}
+
+}  // namespace OSTINATO_SET
+}  // namespace ostinato

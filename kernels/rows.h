@@ -1,0 +1,47 @@
+// What the elementwise part of a step sees: a block of batch rows at one step.
+#pragma once
+
+#include "vector.h"
+
+namespace ostinato {
+namespace OSTINATO_SET {
+
+// Arrays are [row][part][width] with `width` units, padded to whole vectors; `x_row` is the distance between rows of x.
+template <class T>
+struct Rows {
+  long rows = 0, units = 0, width = 0;
+  int phi = 0, sigma = 0;
+  T step = 0;
+  const T* products = nullptr;  // [columns]
+  long products_row = 0;
+  T* state = nullptr;  // [states]: forward, updated in place; backward, before the step
+  long state_row = 0;
+  T* carry = nullptr;  // [carries]: from one level to the next
+  long carry_row = 0;
+  T* means = nullptr;
+  long means_row = 0;
+  T* slots = nullptr;  // [slots]: kept by the forward step; turned into the columns' gradients by the backward step
+  long slots_row = 0;
+  T* gradient = nullptr;  // [states]: after the step, updated in place to before the step
+  long gradient_row = 0;
+  const T* parameters = nullptr;
+  T* parameter_gradients = nullptr;
+  long parameter_gradients_row = 0;
+
+  // The same block from row `first` on, `count` rows.
+  Rows part(long first, long count) const {
+    Rows p = *this;
+    p.rows = count;
+    if (p.products) p.products += first * products_row;
+    if (p.state) p.state += first * state_row;
+    if (p.carry) p.carry += first * carry_row;
+    if (p.means) p.means += first * means_row;
+    if (p.slots) p.slots += first * slots_row;
+    if (p.gradient) p.gradient += first * gradient_row;
+    if (p.parameter_gradients) p.parameter_gradients += first * parameter_gradients_row;
+    return p;
+  }
+};
+
+}  // namespace OSTINATO_SET
+}  // namespace ostinato

@@ -1,0 +1,453 @@
+// A cell over a whole sequence, forward and backward.
+//
+// Each thread takes blocks of batch rows through all the steps; a row never waits for another. Rows of a ragged batch are
+// sorted by length, so that those alive at a step stand in front and padding is never computed.
+#pragma once
+
+#include <omp.h>
+
+#include <algorithm>
+
+#include "call.h"
+#include "product.h"
+#include "rows.h"
+#include "thread.h"
+
+namespace ostinato {
+namespace OSTINATO_SET {
+
+template <class T>
+struct Kernels {
+  const Program* program;
+  void (*forward)(int level, const Rows<T>&);
+  void (*infer)(int level, const Rows<T>&);
+  void (*backward)(int level, const Rows<T>&);
+};
+
+template <class T>
+T* at(Address address) {
+  return reinterpret_cast<T*>(address);
+}
+
+inline long rounded(long count, long to) { return (count + to - 1) / to * to; }
+
+// Batch rows first, first + step, ... (`count` of them) in the order of the sorted rows.
+struct Block {
+  long first, step, count;
+  long row(long j) const { return first + j * step; }
+  // how many of the block's rows are among the first `alive`
+  long among(long alive) const { return std::clamp((alive - first + step - 1) / step, 0L, count); }
+};
+
+// Where everything stands: the addresses of a call, by step and sorted row.
+template <class T>
+class Layout {
+ public:
+  using V = Vector<T>;
+  const Call& call;
+  const Program& program;
+  const long width, input_width, column_vectors;
+
+  Layout(const Call& call, const Program& program)
+      : call(call),
+        program(program),
+        width(rounded(call.units, lanes<V>)),
+        input_width(rounded(call.input_size, lanes<V>)),
+        column_vectors(width / lanes<V>) {}
+
+  long original(long row) const { return call.order ? at<const long>(call.order)[row] : row; }
+  long alive(long t) const { return call.alive ? at<const long>(call.alive)[t] : call.batch; }
+  long tokens_before(long t) const { return call.tokens ? at<const long>(call.tokens)[t] : t * call.batch; }
+  long tokens() const { return tokens_before(call.steps); }
+  long step_at(long number) const { return call.reverse ? call.steps - 1 - number : number; }
+  bool runs(long t, long row) const {
+    return !call.mask || at<const bool>(call.mask)[original(row) * call.mask_row + t * call.mask_step];
+  }
+
+  T* of(const Sequence& sequence, long t, long row) const {
+    if (sequence.packed) return at<T>(sequence.data) + (tokens_before(t) + row) * sequence.row;
+    return at<T>(sequence.data) + t * sequence.step + original(row) * sequence.row;
+  }
+  T* slots(long t, long row) const {
+    return at<T>(call.slots) + (tokens_before(t) + row) * program.slots * width;
+  }
+  T* of(const Matrix& matrix, long row) const {
+    return matrix.data ? at<T>(matrix.data) + original(row) * matrix.row : nullptr;
+  }
+
+  // State s of a row before step t; null is zeros.
+  const T* before(int s, long t, long row) const {
+    const long previous = call.reverse ? t + 1 : t - 1;
+    if (previous < 0 || previous >= call.steps || row >= alive(previous)) return of(call.initial[s], row);
+    if (s == 0) return of(call.y, previous, row);
+    return slots(previous, row) + program.history[s] * width;
+  }
+
+  // The elements of block `block` of a weight matrix start here.
+  const T* block(int matrix, int block) const {
+    const Matrix& m = call.weights[matrix];
+    return at<const T>(m.data) + call.blocks[matrix][block] * call.units * m.row;
+  }
+  long size_of(int vector) const { return vector == 0 ? call.input_size : call.units; }
+};
+
+template <class T>
+void copy_row(T* to, const T* from, long count) {
+  if (from)
+    std::memcpy(to, from, count * sizeof(T));
+  else
+    std::memset(to, 0, count * sizeof(T));
+}
+
+template <class T>
+void add_row(T* to, const T* from, long count) {
+  for (long k = 0; k < count; ++k) to[k] += from[k];
+}
+
+// to[k][n] = from[k * by_k + n * by_n], n < count, zero in the other lanes
+template <class T>
+void pack_vector(T* to, long to_row, const T* from, long by_k, long by_n, long depth, long count) {
+  for (long k = 0; k < depth; ++k, to += to_row, from += by_k)
+    for (long n = 0; n < lanes<Vector<T>>; ++n) to[n] = n < count ? from[n * by_n] : T(0);
+}
+
+// Pack a product of the forward step, vector by vector: panels of the columns' units, all terms' rows below the bias.
+template <class T>
+void pack_product(const Layout<T>& layout, const Product& product, const Packed<T>& packed, long panel) {
+  constexpr long lane = lanes<Vector<T>>;
+  const Panels panels(packed.vectors);
+  const long ld = panels.width(panel) * lane;
+  T* start = packed.panel(panels.first(panel));
+  for (long v = 0; v < panels.width(panel); ++v) {
+    const long vector = panels.first(panel) + v, column = vector / layout.column_vectors;
+    const long unit = vector % layout.column_vectors * lane;
+    const long count = std::clamp(layout.call.units - unit, 0L, lane);
+    T* to = start + v * lane;
+    for (long n = 0; n < lane; ++n) {
+      T sum = 0;
+      for (int side = 0; side < 2; ++side) {
+        const int block = layout.program.bias[side][product.column + column];
+        if (n < count && block >= 0 && layout.call.bias[side])
+          sum += at<const T>(layout.call.bias[side])[layout.call.blocks[side][block] * layout.call.units + unit + n];
+      }
+      to[n] = sum;
+    }
+    to += ld;
+    for (int k = 0; k < product.terms; ++k) {
+      const Term& term = product.term[k];
+      const Matrix& m = layout.call.weights[term.matrix];
+      const long depth = layout.size_of(term.vector);
+      pack_vector(to, ld, layout.block(term.matrix, term.block[column]) + unit * m.row, m.column, m.row, depth, count);
+      to += depth * ld;
+    }
+  }
+}
+
+// Pack the transposed blocks through which a gradient returns.
+template <class T>
+void pack_return(const Layout<T>& layout, const Return& back, const Packed<T>& packed, long panel) {
+  constexpr long lane = lanes<Vector<T>>;
+  const Panels panels(packed.vectors);
+  const long ld = panels.width(panel) * lane;
+  for (long v = 0; v < panels.width(panel); ++v) {
+    const long first = (panels.first(panel) + v) * lane;
+    const long count = std::clamp(layout.size_of(back.vector) - first, 0L, lane);
+    T* to = packed.panel(panels.first(panel)) + v * lane;
+    std::memset(to, 0, lane * sizeof(T));
+    to += ld;
+    for (int k = 0; k < back.count; ++k) {
+      const Matrix& m = layout.call.weights[back.matrix[k]];
+      const T* from = layout.block(back.matrix[k], back.block[k]) + first * m.column;
+      pack_vector(to, ld, from, m.row, m.column, layout.call.units, count);
+      to += layout.call.units * ld;
+    }
+  }
+}
+
+// The matrices of one pass, packed by all threads together.
+template <class T>
+struct Matrices {
+  Packed<T> product[kColumns], returned[kColumns];
+  T* parameters = nullptr;
+
+  Matrices(const Layout<T>& layout, bool backward, Carver& carver) {
+    const Program& program = layout.program;
+    constexpr long lane = lanes<Vector<T>>;
+    for (int p = 0; p < program.products && !backward; ++p) {
+      const Product& it = program.product[p];
+      long depth = 0;
+      for (int k = 0; k < it.terms; ++k) depth += layout.size_of(it.term[k].vector);
+      const long vectors = it.columns * layout.column_vectors;
+      product[p] = {carver.array<T>(Packed<T>::size(vectors, depth)), vectors, depth};
+    }
+    for (int r = 0; r < program.returns && backward; ++r) {
+      const Return& it = program.returned[r];
+      if (it.vector == 0 && !layout.call.x_gradient.data) continue;
+      const long depth = it.count * layout.call.units;
+      const long vectors = (it.vector == 0 ? layout.input_width : layout.width) / lane;
+      returned[r] = {carver.array<T>(Packed<T>::size(vectors, depth)), vectors, depth};
+    }
+    parameters = carver.array<T>(program.parameters * layout.width);
+  }
+
+  // Called by every thread of a team; ends with a barrier.
+  void pack(const Layout<T>& layout) const {
+    const Program& program = layout.program;
+    for (int p = 0; p < program.products; ++p) {
+      if (!product[p].vectors) continue;
+#pragma omp for schedule(static) nowait
+      for (long panel = 0; panel < Panels(product[p].vectors).count; ++panel)
+        pack_product(layout, program.product[p], product[p], panel);
+    }
+    for (int r = 0; r < program.returns; ++r) {
+      if (!returned[r].vectors) continue;
+#pragma omp for schedule(static) nowait
+      for (long panel = 0; panel < Panels(returned[r].vectors).count; ++panel)
+        pack_return(layout, program.returned[r], returned[r], panel);
+    }
+#pragma omp for schedule(static)
+    for (int k = 0; k < program.parameters; ++k) {
+      std::memset(parameters + k * layout.width, 0, layout.width * sizeof(T));
+      copy_row(parameters + k * layout.width, at<const T>(layout.call.parameters[k]), layout.call.units);
+    }
+  }
+};
+
+// One thread's memory for one block of rows.
+template <class T>
+struct Scratch {
+  T *input, *products, *state, *carry, *means, *gradient;
+
+  Scratch(const Layout<T>& layout, long rows, bool backward, Carver& carver) {
+    const Program& program = layout.program;
+    input = carver.array<T>(rows * layout.input_width);
+    products = carver.array<T>(backward ? 0 : rows * program.columns * layout.width);
+    state = carver.array<T>(rows * program.states * layout.width);
+    carry = carver.array<T>(rows * program.carries * layout.width);
+    means = carver.array<T>(rows * program.means);
+    gradient = carver.array<T>(backward ? rows * program.states * layout.width : 0);
+  }
+
+  Rows<T> rows(const Layout<T>& layout, const Matrices<T>& matrices) const {
+    const Program& program = layout.program;
+    Rows<T> rows;
+    rows.units = layout.call.units;
+    rows.width = layout.width;
+    rows.phi = layout.call.phi;
+    rows.sigma = layout.call.sigma;
+    rows.products = products;
+    rows.products_row = program.columns * layout.width;
+    rows.state = state;
+    rows.state_row = program.states * layout.width;
+    rows.carry = carry;
+    rows.carry_row = program.carries * layout.width;
+    rows.means = means;
+    rows.means_row = program.means;
+    rows.gradient = gradient;
+    rows.gradient_row = program.states * layout.width;
+    rows.parameters = matrices.parameters;
+    return rows;
+  }
+
+  // The vector that enters a product, for every row.
+  Operand<T> operand(const Layout<T>& layout, int vector) const {
+    const Program& program = layout.program;
+    if (vector == 0) return {input, layout.input_width, layout.call.input_size};
+    if (vector <= program.states)
+      return {state + (vector - 1) * layout.width, program.states * layout.width, layout.call.units};
+    const int slot = program.vector_carry[vector - 1 - program.states];
+    return {carry + slot * layout.width, program.carries * layout.width, layout.call.units};
+  }
+};
+
+// Calls `work(first, count)` for every run of rows below `rows` that take step t.
+template <class T, class Work>
+void for_runs(const Layout<T>& layout, const Block& block, long t, long rows, Work work) {
+  if (!layout.call.mask) return work(0, rows);
+  for (long first = 0; first < rows;) {
+    if (!layout.runs(t, block.row(first))) {
+      ++first;
+      continue;
+    }
+    long last = first + 1;
+    while (last < rows && layout.runs(t, block.row(last))) ++last;
+    work(first, last - first);
+    first = last;
+  }
+}
+
+template <class T>
+void forward_block(const Layout<T>& layout, const Kernels<T>& kernels, const Matrices<T>& matrices,
+                   const Scratch<T>& scratch, const Block& block) {
+  const Call& call = layout.call;
+  const Program& program = layout.program;
+  const long width = layout.width;
+  Rows<T> rows = scratch.rows(layout, matrices);
+  rows.slots_row = block.step * program.slots * width;
+
+  std::memset(scratch.state, 0, block.count * program.states * width * sizeof(T));
+  for (long j = 0; j < block.count; ++j)
+    for (int s = 0; s < program.states; ++s)
+      copy_row(scratch.state + (j * program.states + s) * width, layout.of(call.initial[s], block.row(j)), call.units);
+
+  const auto run_level = call.keep ? kernels.forward : kernels.infer;
+  const int levels = call.keep ? program.forward_levels : program.infer_levels;
+  for (long number = 0; number < call.steps; ++number) {
+    const long t = layout.step_at(number), alive = block.among(layout.alive(t));
+    if (alive > 0) {
+      rows.step = T(number);
+      if (call.keep) rows.slots = layout.slots(t, block.first);
+      for (long j = 0; j < alive; ++j)
+        copy_row(scratch.input + j * layout.input_width, layout.of(call.x, t, block.row(j)), call.input_size);
+      for (int level = 0; level < levels; ++level) {
+        for (int p = 0; p < program.products; ++p) {
+          const Product& product = program.product[p];
+          if (product.level != level) continue;
+          Operand<T> operands[2];
+          for (int k = 0; k < product.terms; ++k) operands[k] = scratch.operand(layout, product.term[k].vector);
+          multiply(matrices.product[p], product.terms, operands, alive, scratch.products + product.column * width,
+                   rows.products_row, false);
+        }
+        for_runs(layout, block, t, alive, [&](long first, long count) { run_level(level, rows.part(first, count)); });
+      }
+    }
+    for (long j = 0; j < (call.y.packed ? alive : block.count); ++j) {
+      const T* state = scratch.state + j * program.states * width;
+      const bool runs = j < alive && layout.runs(t, block.row(j));
+      copy_row(layout.of(call.y, t, block.row(j)), runs || call.repeat ? state : nullptr, call.units);
+      if (call.keep && j < alive && !runs)
+        for (int s = 1; s < program.states; ++s)
+          copy_row(layout.slots(t, block.row(j)) + program.history[s] * width, state + s * width, width);
+    }
+  }
+  for (long j = 0; j < block.count; ++j)
+    for (int s = 0; s < program.states; ++s)
+      if (call.final[s].data)
+        copy_row(layout.of(call.final[s], block.row(j)), scratch.state + (j * program.states + s) * width, call.units);
+}
+
+template <class T>
+void return_gradient(const Layout<T>& layout, const Matrices<T>& matrices, const Scratch<T>& scratch, int r,
+                     const T* slots, long slots_row, long rows) {
+  const Program& program = layout.program;
+  const Return& back = program.returned[r];
+  Operand<T> operands[kColumns];
+  for (int k = 0; k < back.count; ++k)
+    operands[k] = {slots + back.column[k] * layout.width, slots_row, layout.call.units};
+  T* to = scratch.input;
+  long to_row = layout.input_width;
+  if (back.vector > program.states) {
+    to = scratch.carry + program.vector_return[back.vector - 1 - program.states] * layout.width;
+    to_row = program.carries * layout.width;
+  } else if (back.vector > 0) {
+    to = scratch.gradient + (back.vector - 1) * layout.width;
+    to_row = program.states * layout.width;
+  }
+  const bool is_state = back.vector > 0 && back.vector <= program.states;
+  multiply(matrices.returned[r], back.count, operands, rows, to, to_row, is_state);
+}
+
+template <class T>
+void backward_block(const Layout<T>& layout, const Kernels<T>& kernels, const Matrices<T>& matrices,
+                    const Scratch<T>& scratch, T* parameter_gradients, const Block& block) {
+  const Call& call = layout.call;
+  const Program& program = layout.program;
+  const long width = layout.width;
+  Rows<T> rows = scratch.rows(layout, matrices);
+  rows.slots_row = block.step * program.slots * width;
+  rows.parameter_gradients = parameter_gradients + block.first * program.parameters * width;
+  rows.parameter_gradients_row = block.step * program.parameters * width;
+
+  std::memset(scratch.state, 0, block.count * program.states * width * sizeof(T));
+  std::memset(scratch.gradient, 0, block.count * program.states * width * sizeof(T));
+  for (long j = 0; j < block.count; ++j)
+    for (int s = 0; s < program.states; ++s)
+      copy_row(scratch.gradient + (j * program.states + s) * width, layout.of(call.final_gradient[s], block.row(j)),
+               call.units);
+
+  for (long number = call.steps - 1; number >= 0; --number) {
+    const long t = layout.step_at(number), alive = block.among(layout.alive(t));
+    if (call.y_gradient.data)
+      for (long j = 0; j < (call.repeat ? block.count : alive); ++j)
+        if (call.repeat || layout.runs(t, block.row(j)))
+          add_row(scratch.gradient + j * program.states * width, layout.of(call.y_gradient, t, block.row(j)), call.units);
+    if (call.x_gradient.data && !call.x_gradient.packed && !call.add_to_x_gradient)
+      for (long j = alive; j < block.count; ++j)
+        copy_row<T>(layout.of(call.x_gradient, t, block.row(j)), nullptr, call.input_size);
+    if (alive == 0) continue;
+
+    rows.step = T(number);
+    rows.slots = layout.slots(t, block.first);
+    for (long j = 0; j < alive; ++j) {
+      for (int s = 0; s < program.states; ++s)
+        if (program.needed_states[s])
+          copy_row(scratch.state + (j * program.states + s) * width, layout.before(s, t, block.row(j)), call.units);
+      if (!layout.runs(t, block.row(j)))
+        std::memset(rows.slots + j * rows.slots_row, 0, program.columns * width * sizeof(T));
+    }
+    for (int level = 0; level <= program.backward_levels; ++level) {
+      for (int r = 0; r < program.returns; ++r)
+        if (program.returned[r].level == level && matrices.returned[r].vectors)
+          return_gradient(layout, matrices, scratch, r, rows.slots, rows.slots_row, alive);
+      if (level < program.backward_levels)
+        for_runs(layout, block, t, alive,
+                 [&](long first, long count) { kernels.backward(level, rows.part(first, count)); });
+    }
+    if (call.x_gradient.data)
+      for (long j = 0; j < alive; ++j) {
+        T* to = layout.of(call.x_gradient, t, block.row(j));
+        const T* from = scratch.input + j * layout.input_width;
+        call.add_to_x_gradient ? add_row(to, from, call.input_size) : copy_row(to, from, call.input_size);
+      }
+  }
+  for (long j = 0; j < block.count; ++j)
+    for (int s = 0; s < program.states; ++s)
+      if (call.initial_gradient[s].data)
+        copy_row(layout.of(call.initial_gradient[s], block.row(j)), scratch.gradient + (j * program.states + s) * width,
+                 call.units);
+}
+
+// The rows of one thread, in blocks whose products fit its second-level cache.
+template <class T, class Work>
+void for_blocks(const Layout<T>& layout, Work work) {
+  const Call& call = layout.call;
+  const long threads = omp_get_num_threads(), thread = omp_get_thread_num();
+  const bool ragged = call.alive != 0;  // rows of like length to every thread
+  const long first = ragged ? thread : thread * call.batch / threads;
+  const long step = ragged ? threads : 1;
+  const long count = ragged ? (call.batch - thread + threads - 1) / threads
+                            : (thread + 1) * call.batch / threads - first;
+  if (count <= 0) return;
+  const long row_bytes = layout.program.columns * layout.width * long(sizeof(T));
+  const long most = std::clamp(131072 / row_bytes, 24L, 96L);
+  const long pieces = (count + most - 1) / most;
+  thread_local Arena arena;
+  for (long piece = 0; piece < pieces; ++piece) {
+    const long from = piece * count / pieces, to = (piece + 1) * count / pieces;
+    work(Block{first + from * step, step, to - from}, arena);
+  }
+}
+
+template <class T>
+void forward(const Call& call, const Kernels<T>& kernels) {
+  const Layout<T> layout(call, *kernels.program);
+  thread_local Arena shared;
+  Carver counter;
+  Matrices<T>(layout, false, counter);
+  Carver carver(shared.take(counter.used()));
+  const Matrices<T> matrices(layout, false, carver);
+#pragma omp parallel num_threads(call.threads)
+  {
+    const FlushDenormals mode;
+    matrices.pack(layout);
+    for_blocks(layout, [&](const Block& block, Arena& arena) {
+      Carver need;
+      Scratch<T>(layout, block.count, false, need);
+      Carver own(arena.take(need.used()));
+      forward_block(layout, kernels, matrices, Scratch<T>(layout, block.count, false, own), block);
+    });
+  }
+}
+
+}  // namespace OSTINATO_SET
+}  // namespace ostinato

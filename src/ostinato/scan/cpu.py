@@ -1,0 +1,287 @@
+"""The compiled kernels: requests as calls into the engine, and their gradients."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from ..cells import ACTIVATIONS, Cell
+from . import _engine, reference
+from .request import Request, Weights
+from .workspace import Lease
+
+#: Below this many multiply-adds a second thread costs more than it brings.
+_WORTH_A_THREAD = 1 << 18
+
+_DTYPES = (torch.float32, torch.float64)
+_NUMBER_OF = {name: number for number, name in enumerate(ACTIVATIONS)}
+_CELLS = {description["name"]: (number, description) for number, description in enumerate(_engine.cells())}
+_RELEASED = torch.empty(0)
+
+if os.environ.get("OSTINATO_ISA"):
+    _engine.use_instruction_set(os.environ["OSTINATO_ISA"])
+
+
+def instruction_set() -> str:
+    """The instruction set whose kernels run: "avx512", "avx2" or "baseline"; OSTINATO_ISA chooses another."""
+    return str(_engine.instruction_set())
+
+
+def why_not(request: Request) -> str | None:
+    """Why the kernels cannot serve a request, or None if they can."""
+    x = request.x
+    if request.cell.name not in _CELLS:
+        return f"no kernel is compiled for the cell {request.cell.name}"
+    if x.device.type != "cpu":
+        return f"the kernels run on the CPU, and the input is on {x.device}"
+    if x.dtype not in _DTYPES:
+        return f"the kernels serve float32 and float64, and the input is {x.dtype}"
+    if request.batch == 0:
+        return "the batch is empty"
+    for symbol, function in request.activations.items():
+        if not isinstance(function, str):
+            return f"the activation {symbol} is a Python function, and the kernels know activations by name"
+    if any(type(tensor) not in (Tensor, torch.nn.Parameter) for tensor in request.tensors()):
+        return "a tensor is of a subclass that the kernels cannot see into"
+    if torch._C._are_functorch_transforms_active():
+        return "torch.func transforms need differentiable torch operations"
+    return None
+
+
+@dataclass(frozen=True)
+class _Ragged:
+    """How a ragged batch is laid out: see `Call` in kernels/call.h. The tensors are int64."""
+
+    order: Tensor | None
+    alive: Tensor
+    tokens: Tensor
+
+
+def _ragged(request: Request) -> _Ragged | None:
+    if request.lengths is None:
+        return None
+    if request.batch_sizes is not None:
+        order, alive = None, request.batch_sizes.to(torch.int64).contiguous()
+    else:
+        if bool((request.lengths == request.steps).all()):
+            return None
+        order = torch.argsort(request.lengths, descending=True, stable=True)
+        ending = torch.bincount(request.lengths, minlength=request.steps + 1)
+        alive = request.batch - ending.cumsum(0)[: request.steps]
+    tokens = torch.zeros(request.steps + 1, dtype=torch.int64)
+    torch.cumsum(alive, 0, out=tokens[1:])
+    return _Ragged(order, alive, tokens)
+
+
+@lru_cache(maxsize=256)
+def _blocks(cell: Cell, blocks: tuple[tuple[str, ...], ...], order: tuple[str, ...]) -> list[list[int]]:
+    """For each matrix where each of the cell's blocks stands in weights of this order, padded to the engine's arrays."""
+    found = []
+    for names in blocks:
+        stored = [gate for gate in order if gate in names]
+        positions = [stored.index(gate) for gate in names]
+        found.append(positions + [0] * (16 - len(positions)))
+    return found
+
+
+def _features_contiguous(tensor: Tensor) -> Tensor:
+    return tensor if tensor.stride(-1) == 1 or tensor.shape[-1] == 1 else tensor.contiguous()
+
+
+def _sequence(tensor: Tensor, layout: str, offset: int = 0) -> Any:
+    address = tensor.data_ptr() + offset * tensor.element_size()
+    if layout == "packed":
+        return _engine.Sequence(address, 0, tensor.stride(0), True)
+    step, row = (0, 1) if layout == "time" else (1, 0)
+    return _engine.Sequence(address, tensor.stride(step), tensor.stride(row), False)
+
+
+def _matrix(tensor: Tensor) -> Any:
+    return _engine.Matrix(tensor.data_ptr(), tensor.stride(0), tensor.stride(1))
+
+
+def _address(tensor: Tensor | None) -> int:
+    return 0 if tensor is None else tensor.data_ptr()
+
+
+def _padded(addresses: list[int], count: int = 16) -> list[int]:
+    return addresses + [0] * (count - len(addresses))
+
+
+class _Caller:
+    """Makes the calls of one request; holds every tensor that a call points into."""
+
+    def __init__(self, request: Request) -> None:
+        self.ragged = _ragged(request)
+        x = _features_contiguous(request.x)
+        states = request.initial_state
+        self.request = request = request.bind(
+            [
+                x,
+                *([_features_contiguous(state) for state in states] if states is not None else ()),
+                *(t if t.dim() == 2 else t.contiguous() for w in request.weights for t in w.tensors()),
+            ]
+        )
+        self.number, self.description = _CELLS[request.cell.name]
+        lanes = _engine.lanes(x.dtype == torch.float64)
+        self.width = -(-request.units // lanes) * lanes
+        self.tokens = request.batch * request.steps if self.ragged is None else int(self.ragged.tokens[-1])
+
+    def lease(self) -> Lease:
+        """Room for what one direction keeps for its backward pass."""
+        return Lease(self.tokens * self.description["slots"] * self.width, self.request.x.dtype)
+
+    def call(self, direction: int, y: Tensor, slots: Lease | None) -> Any:
+        request = self.request
+        call, w = _engine.Call(), request.weights[direction]
+        call.cell, call.units, call.steps, call.batch = self.number, request.units, request.steps, request.batch
+        call.input_size = request.x.shape[-1]
+        call.phi = _NUMBER_OF[str(request.activations.get("phi", "linear"))]
+        call.sigma = _NUMBER_OF[str(request.activations.get("sigma", "linear"))]
+        work = self.tokens * request.units * (request.units + call.input_size)
+        call.threads = torch.get_num_threads() if work > _WORTH_A_THREAD else 1
+        call.is_double = request.x.dtype == torch.float64
+        call.reverse = request.reverse[direction]
+        call.repeat = request.padding == "repeat" and request.layout != "packed"
+        if self.ragged is not None:
+            call.order = _address(self.ragged.order)
+            call.alive, call.tokens = self.ragged.alive.data_ptr(), self.ragged.tokens.data_ptr()
+        if request.mask is not None:
+            call.mask, (call.mask_row, call.mask_step) = request.mask.data_ptr(), request.mask.stride()
+        call.x = _sequence(request.x, request.layout)
+        call.y = _sequence(y, request.layout, direction * request.units)
+        blocks = tuple(request.program.blocks.values())
+        call.blocks = _blocks(request.cell, blocks, request.order(direction))
+        for k, matrix in enumerate((w.W, w.U)):
+            if matrix is not None:
+                call.set_weights(k, _matrix(matrix))
+        call.bias = [_address(w.b), _address(w.b_u)]
+        call.parameters = _padded([p.data_ptr() for p in w.parameters])
+        for s, state in enumerate(request.initial_state or ()):
+            call.set_initial(s, _matrix(state[direction]))
+        if slots is not None:
+            call.keep, call.slots = True, slots.address
+        return call
+
+    def outputs(self) -> tuple[Tensor, list[Tensor]]:
+        """Room for the outputs and the final states."""
+        request = self.request
+        shape = (*request.x.shape[:-1], len(request.weights) * request.units)
+        finals = [request.x.new_empty(len(request.weights), request.batch, request.units) for _ in request.cell.states]
+        return request.x.new_empty(shape), finals
+
+    def forward(self, y: Tensor, finals: Sequence[Tensor], leases: Sequence[Lease | None]) -> None:
+        for direction, lease in enumerate(leases):
+            call = self.call(direction, y, lease)
+            for s, final in enumerate(finals):
+                call.set_final(s, _matrix(final[direction]))
+            _engine.forward(call)
+
+    def backward(
+        self, y: Tensor, leases: Sequence[Lease], y_gradient: Tensor | None, final_gradients: Sequence[Tensor | None],
+        wanted: Sequence[bool],
+    ) -> list[Tensor | None]:  # fmt: skip
+        """The gradients of `request.tensors()`, None where not wanted."""
+        request = self.request
+        found = [
+            torch.empty_like(tensor) if want else None for tensor, want in zip(request.tensors(), wanted, strict=True)
+        ]
+        rest = iter(found)
+        x_gradient = next(rest)
+        state_gradients = [next(rest) for _ in request.initial_state or ()]
+        y_gradient = None if y_gradient is None else _features_contiguous(y_gradient)
+        final_gradients = [None if g is None else _features_contiguous(g) for g in final_gradients]
+        for direction, lease in enumerate(leases):
+            call = self.call(direction, y, lease)
+            if y_gradient is not None:
+                call.y_gradient = _sequence(y_gradient, request.layout, direction * request.units)
+            if x_gradient is not None:
+                call.x_gradient = _sequence(x_gradient, request.layout)
+                call.add_to_x_gradient = direction > 0
+            for s, gradient in enumerate(final_gradients):
+                if gradient is not None:
+                    call.set_final_gradient(s, _matrix(gradient[direction]))
+            for s, gradient in enumerate(state_gradients):
+                if gradient is not None:
+                    call.set_initial_gradient(s, _matrix(gradient[direction]))
+            _ask_for_weights(call, request.weights[direction], rest)
+            _engine.backward(call)
+        return found
+
+
+def _ask_for_weights(call: Any, weights: Weights, gradients: Any) -> None:
+    into = [None if t is None else next(gradients) for t in (weights.W, weights.U, weights.b, weights.b_u)]
+    for k, gradient in enumerate(into[:2]):
+        if gradient is not None:
+            call.set_weights_gradient(k, _matrix(gradient))
+    call.bias_gradient = [_address(gradient) for gradient in into[2:]]
+    call.parameters_gradient = _padded([_address(next(gradients)) for _ in weights.parameters])
+
+
+class _Scan(torch.autograd.Function):
+    """The engine under autograd. The backward pass turns what the forward pass kept into gradients where it stands, so
+    a second one over the same graph first runs the forward pass again."""
+
+    @staticmethod
+    def forward(ctx: Any, request: Request, *tensors: Tensor) -> tuple[Tensor, ...]:
+        caller = _Caller(request)
+        y, finals = caller.outputs()
+        ctx.leases = [caller.lease() for _ in request.weights]
+        caller.forward(y, finals, ctx.leases)
+        ctx.save_for_backward(*tensors, y)
+        ctx.form = request.bind([_RELEASED] * len(tensors))
+        ctx.used = False
+        ctx.set_materialize_grads(False)
+        return (y, *finals)
+
+    @staticmethod
+    def backward(ctx: Any, y_gradient: Tensor | None, *final_gradients: Tensor | None) -> tuple[Tensor | None, ...]:
+        *tensors, y = ctx.saved_tensors
+        request = ctx.form.bind(tensors)
+        wanted = ctx.needs_input_grad[1:]
+        if torch.is_grad_enabled():
+            return (None, *_differentiable(request, y_gradient, final_gradients, wanted))
+        caller = _Caller(request)
+        if ctx.used:
+            ctx.leases = [caller.lease() for _ in request.weights]
+            again, finals = caller.outputs()
+            caller.forward(again, finals, ctx.leases)
+        ctx.used = True
+        gradients = caller.backward(y, ctx.leases, y_gradient, final_gradients, wanted)
+        for lease in ctx.leases:
+            lease.release()
+        return (None, *gradients)
+
+
+def _differentiable(
+    request: Request, y_gradient: Tensor | None, final_gradients: Sequence[Tensor | None], wanted: Sequence[bool]
+) -> list[Tensor | None]:
+    """Gradients that can be differentiated again: those of the reference."""
+    tensors = request.tensors()
+    y, finals = reference.run(request)
+    pairs = [(o, g) for o, g in zip((y, *finals), (y_gradient, *final_gradients), strict=True) if g is not None]
+    inputs = [tensor for tensor, want in zip(tensors, wanted, strict=True) if want]
+    found = iter(
+        torch.autograd.grad(
+            [o for o, _ in pairs], inputs, [g for _, g in pairs], create_graph=True, allow_unused=True
+        )
+    )
+    return [next(found) if want else None for want in wanted]
+
+
+def run(request: Request) -> tuple[Tensor, tuple[Tensor, ...]]:
+    """Outputs and final states of a request that `why_not` has nothing against."""
+    tensors = request.tensors()
+    if torch.is_grad_enabled() and any(tensor.requires_grad for tensor in tensors):
+        y, *finals = _Scan.apply(request, *tensors)
+        return y, tuple(finals)
+    caller = _Caller(request)
+    y, states = caller.outputs()
+    caller.forward(y, states, [None] * len(request.weights))
+    return y, tuple(states)
