@@ -9,6 +9,7 @@ PIP_INSTALL := $(BIN)/python -m pip install --quiet --constraint constraints.txt
 
 ENVIRONMENT := $(VENV)/.environment
 INSTALLED := $(VENV)/.installed
+PEERS := $(BENCH_VENV)/.installed
 ENGINE := CMakeLists.txt $(shell find kernels src/ostinato/cells src/ostinato/compiler -name '*.py' -o -name '*.h' -o -name '*.cpp')
 
 .DEFAULT_GOAL := help
@@ -29,6 +30,12 @@ $(ENVIRONMENT): constraints.txt
 $(INSTALLED): $(ENVIRONMENT) pyproject.toml $(ENGINE)
 	@echo "Compiling the engine and installing ostinato into $(VENV)"
 	@PATH="$(abspath $(BIN)):$$PATH" $(PIP_INSTALL) --no-build-isolation --editable '.[dev]'
+	@touch $@
+
+$(PEERS): benchmarks/requirements.txt
+	@test -x $(BENCH_VENV)/bin/python || $(PYTHON) -m venv $(BENCH_VENV)
+	@echo "Installing JAX and TensorFlow into $(BENCH_VENV)"
+	@$(BENCH_VENV)/bin/python -m pip install --quiet --requirement benchmarks/requirements.txt
 	@touch $@
 
 install: $(INSTALLED)  ## Set up .venv with the package, editable
@@ -60,7 +67,7 @@ format: $(INSTALLED)  ## Format the Python sources
 docs: $(INSTALLED)  ## Write the tables of cells and activations into docs/
 	$(BIN)/python docs/tables.py
 
-bench: $(INSTALLED)  ## Measure against PyTorch and Keras (JAX and TensorFlow in .venv-bench)
+bench: $(INSTALLED) $(PEERS)  ## Measure against PyTorch, and Keras on torch, JAX and TensorFlow
 	$(BIN)/python -m benchmarks
 
 bench-quick: $(INSTALLED)  ## The same, smaller and without the peers of .venv-bench

@@ -62,7 +62,8 @@ def test_the_license_is_the_declared_one() -> None:
 
 
 def test_every_pinned_dependency_is_exact() -> None:
-    lines = (PROJECT / "constraints.txt").read_text().splitlines()
+    files = ("constraints.txt", "benchmarks/requirements.txt")
+    lines = [line for name in files for line in (PROJECT / name).read_text().splitlines()]
     pins = [line for line in lines if line and not line.startswith("#")]
     assert pins
     assert [
