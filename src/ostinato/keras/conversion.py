@@ -1,0 +1,53 @@
+"""Models between this library's recurrent layers and Keras' own."""
+
+from __future__ import annotations
+
+from typing import Any, TypeVar
+
+import keras
+
+from .bidirectional import Bidirectional
+from .recurrent import GRU, LSTM, SimpleRNN
+
+Model = TypeVar("Model")
+
+_OURS: dict[type, type] = {
+    keras.layers.LSTM: LSTM,
+    keras.layers.GRU: GRU,
+    keras.layers.SimpleRNN: SimpleRNN,
+    keras.layers.Bidirectional: Bidirectional,
+}
+_KERAS = {ours: theirs for theirs, ours in _OURS.items()}
+
+
+def from_keras(model: Model) -> Model:
+    """Turn Keras' recurrent layers, at any depth of a model, into those of this library.
+
+    The model itself is changed and returned: its weights, optimizer and compiled state stay as they are. Layers of a
+    subclass of Keras' layers are left alone.
+
+    Args:
+        model: a Keras model or layer.
+
+    Raises:
+        TypeError: it is neither.
+    """
+    return _convert(model, _OURS)
+
+
+def to_keras(model: Model) -> Model:
+    """Turn this library's recurrent layers, at any depth of a model, into Keras' own: the inverse of `from_keras`.
+
+    Saved afterwards, the `.keras` file loads where this library is not installed.
+    """
+    return _convert(model, _KERAS)
+
+
+def _convert(model: Model, classes: dict[type, type]) -> Model:
+    if not isinstance(model, keras.layers.Layer):
+        raise TypeError(f"only a Keras model or layer can be converted; got {type(model).__name__}")
+    layer: Any
+    for layer in model._flatten_layers():
+        # The classes of a pair hold the same state; they differ in their methods only.
+        layer.__class__ = classes.get(type(layer), type(layer))
+    return model

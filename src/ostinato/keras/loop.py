@@ -1,0 +1,158 @@
+"""The inner loop of a Keras recurrent layer as one scan.
+
+Keras' rule for a masked step: the states are carried, and the output of the step before is repeated, zeros before the
+first step that runs. A scan repeats the state instead, which is another thing only before the first step that runs,
+and only if the initial state is not zero.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import keras
+import torch
+from torch import Tensor
+
+from ..scan import Request, make_request, run
+
+Way = Literal["scan", "steps", "shapes", "keras"]
+
+ON_TORCH = keras.backend.backend() == "torch"
+
+
+@dataclass(frozen=True)
+class Path:
+    """How a layer goes through its steps, and why.
+
+    Attributes:
+        way: "scan", "steps" (one call of the cell a step), "shapes" (empty outputs, for tensors without data) or
+            "keras" (Keras' own inner loop).
+        reason: one sentence, without its full stop.
+    """
+
+    way: Way
+    reason: str
+
+
+_SCAN = Path("scan", "")
+_SHAPES = Path("shapes", "a meta tensor has a shape and no data")
+_TRACED = Path("steps", "a traced graph holds torch operations only")
+_RECURRENT_DROPOUT = Path("steps", "recurrent dropout in training has a mask a gate, which no scan takes yet")
+_GATE_DROPOUT = Path("steps", "dropout with implementation=1 has a mask a gate, which no scan takes; 2 is fast")
+_OTHER_BACKEND = Path("keras", f"Keras runs on {keras.backend.backend()}; set KERAS_BACKEND=torch for the kernels")
+
+
+def path(layer: Any, sequences: Any, training: bool) -> Path:
+    """The way this layer takes through these sequences (batch, steps, features)."""
+    if not ON_TORCH:
+        return _OTHER_BACKEND
+    if sequences.is_meta:
+        return _SHAPES
+    if training and (dropout := _gate_dropout(layer.cell)):
+        return dropout
+    if torch.compiler.is_compiling() or torch.jit.is_tracing():  # type: ignore[attr-defined, no-untyped-call]
+        return _TRACED
+    device = sequences.device.type
+    if device == "cpu":
+        return _SCAN
+    # Keras' unrolled loop fails on a mask with go_backwards, so unrolled layers keep away from it.
+    return Path("steps" if layer.unroll else "keras", f"there are no kernels yet for the device {device}")
+
+
+def _gate_dropout(cell: Any) -> Path | None:
+    if cell.recurrent_dropout:
+        return _RECURRENT_DROPOUT
+    return _GATE_DROPOUT if cell.dropout and getattr(cell, "implementation", 2) == 1 else None
+
+
+def boolean_mask(mask: Any) -> Tensor | None:
+    """The mask of a recurrent layer as (batch, steps) bool; Keras also takes (batch, steps, 1), and lists of one."""
+    if isinstance(mask, (list, tuple)):
+        mask = mask[0]
+    if mask is None:
+        return None
+    tensor: Tensor = keras.ops.convert_to_tensor(mask)
+    return (tensor.squeeze(-1) if tensor.dim() == 3 else tensor).to(torch.bool)
+
+
+def request(
+    layers: Sequence[Any], sequences: Tensor, initial_states: Sequence[Sequence[Tensor]], mask: Tensor | None
+) -> Request:
+    """What one layer, or the two of a bidirectional one, ask of a scan.
+
+    Args:
+        layers: one `Recurrent` layer a direction, of one kind of cell.
+        sequences: (batch, steps, features), dropout applied.
+        initial_states: for each layer, one tensor (batch, units) a state.
+        mask: (batch, steps) bool, or None.
+    """
+    layer = layers[0]
+    dtype = initial_states[0][0].dtype
+    lengths = _lengths(mask)
+    return make_request(
+        layer.equations,
+        sequences if sequences.dtype == dtype else sequences.to(dtype),
+        [one.scan_weights(dtype) for one in layers],
+        [torch.stack(of_one_kind) for of_one_kind in zip(*initial_states, strict=True)],
+        reverse=[one.go_backwards for one in layers],
+        lengths=lengths,
+        mask=mask if lengths is None else None,
+        padding="zero" if layer.zero_output_for_mask else "repeat",
+        activations=layer.scan_activations(),
+    )
+
+
+def run_scan(
+    layer: Any, sequences: Tensor, initial_state: Sequence[Tensor], mask: Tensor | None
+) -> tuple[Tensor, Tensor, list[Tensor]]:
+    """The inner loop of one layer; arguments and results are those of `steps.run`."""
+    outputs, finals = run(request([layer], sequences, [initial_state], mask))
+    states = [final[0] for final in finals]
+    last = last_output(layer, states[0], initial_state[0], mask)
+    if not layer.return_sequences:
+        return last, last.unsqueeze(1), states
+    if mask is not None and not layer.zero_output_for_mask and _waits(mask, initial_state[0], layer.go_backwards):
+        outputs = torch.where(_begun(mask, layer.go_backwards).unsqueeze(-1), outputs, 0)
+    return last, outputs.flip(1) if layer.go_backwards else outputs, states
+
+
+def last_output(layer: Any, state: Tensor, initial: Tensor, mask: Tensor | None) -> Tensor:
+    """The output (batch, units) of the last step, from the final state and the initial one."""
+    if mask is None:
+        return state
+    if layer.zero_output_for_mask:
+        shown = mask[:, 0 if layer.go_backwards else -1]
+    elif _waits(mask, initial, layer.go_backwards):
+        shown = mask.any(1)
+    else:
+        return state
+    return torch.where(shown.unsqueeze(-1), state, 0)
+
+
+def shapes(layer: Any, sequences: Tensor, initial_state: Sequence[Tensor]) -> tuple[Tensor, Tensor, list[Tensor]]:
+    """What `steps.run` returns, without data."""
+    batch, steps = sequences.shape[:2]
+    last = initial_state[0].new_empty(batch, layer.units)
+    outputs = last.new_empty(batch, steps if layer.return_sequences else 1, layer.units)
+    return last, outputs, [torch.empty_like(last) for _ in initial_state]
+
+
+def _lengths(mask: Tensor | None) -> Tensor | None:
+    """The number of steps of each row, if the steps that do not run stand behind all that do."""
+    if mask is None or bool((mask[:, 1:] > mask[:, :-1]).any()):
+        return None
+    return mask.sum(1)
+
+
+def _waits(mask: Tensor, initial: Tensor, backwards: bool) -> bool:
+    """Whether a row with an initial state other than zero may begin with a step that does not run."""
+    return not bool(mask[:, -1 if backwards else 0].all()) and bool(initial.any())
+
+
+def _begun(mask: Tensor, backwards: bool) -> Tensor:
+    """(batch, steps): whether a step of this row has run, this one or one before it in the order of running."""
+    if backwards:
+        return mask.flip(1).cumsum(1).flip(1) > 0
+    return mask.cumsum(1) > 0

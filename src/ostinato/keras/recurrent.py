@@ -1,0 +1,185 @@
+"""LSTM, GRU and SimpleRNN: Keras' layers of these names, whose inner loop is a scan.
+
+Arguments, weights, gate order, masking, stateful behaviour and saving are Keras'; the class names are, too, because
+`.weights.h5` files name weights by them. Where Keras runs on another backend than torch, so does the inner loop.
+"""
+
+from __future__ import annotations
+
+import functools
+import inspect
+from collections.abc import Sequence
+from typing import Any
+
+import keras
+import torch
+from torch import Tensor
+
+from .. import cells
+from ..cells import ACTIVATIONS, Cell
+from ..scan import Weights
+from . import loop, steps
+
+#: The name of each of Keras' own activations, by the identity of its function: a function of the user's may be called
+#: `tanh` and compute something else.
+_NAMES = {id(getattr(keras.activations, name)): name for name in ACTIVATIONS if hasattr(keras.activations, name)}
+
+_register = keras.saving.register_keras_serializable(package="ostinato")
+
+
+class Recurrent:
+    """What the layers here add to those of Keras.
+
+    Attributes:
+        gate_order: names of the gates in the order of Keras' weights; None is the cell's own order.
+    """
+
+    gate_order: tuple[str, ...] | None = None
+
+    cell: Any
+    name: str
+    stateful: bool
+
+    @property
+    def equations(self) -> Cell:
+        """The cell that the layer runs."""
+        raise NotImplementedError
+
+    def scan_weights(self, dtype: torch.dtype) -> Weights:
+        """The weights as a scan takes them; the matrices are views of Keras' own (features, gates * units)."""
+        cell = self.cell
+        kernel, recurrent = _tensor(cell.kernel, dtype), _tensor(cell.recurrent_kernel, dtype)
+        bias = None if cell.bias is None else _tensor(cell.bias, dtype)
+        # A GRU that resets after the product keeps both biases in one variable (2, gates * units).
+        beside_kernel, beside_recurrent = bias.unbind(0) if bias is not None and bias.dim() == 2 else (bias, None)
+        return Weights(kernel.T, recurrent.T, beside_kernel, beside_recurrent, order=self.gate_order)
+
+    def scan_activations(self) -> dict[str, Any]:
+        """The layer's activations by the symbols of the equations: a name where Keras has one, else the function."""
+        cell = self.cell
+        chosen = {"phi": cell.activation}
+        if "sigma" in self.equations.activations:
+            chosen["sigma"] = cell.recurrent_activation
+        return {symbol: _NAMES.get(id(function), function) for symbol, function in chosen.items()}
+
+    def call(self, sequences: Any, initial_state: Any = None, mask: Any = None, training: bool = False) -> Any:
+        """As in Keras.
+
+        Raises:
+            ValueError: the sequences have no step.
+        """
+        if sequences.shape[1] == 0:
+            raise ValueError(
+                f"{self.name} got sequences of the shape {tuple(sequences.shape)} (batch, steps, features), "
+                "with 0 steps; a recurrent layer needs at least 1"
+            )
+        return super().call(sequences, initial_state=initial_state, mask=mask, training=training)  # type: ignore[misc]
+
+    def inner_loop(self, sequences: Any, initial_state: Any, mask: Any, training: bool = False) -> Any:
+        """The last output, the outputs and the final states; the method in which Keras runs its cell over time."""
+        way = loop.path(self, sequences, training).way
+        if not loop.ON_TORCH:
+            return super().inner_loop(sequences, initial_state, mask, training=training)  # type: ignore[misc]
+        states = initial_state if isinstance(initial_state, (list, tuple)) else [initial_state]
+        if self.stateful:
+            # Keras writes the final states into the variables that hold these, which the backward pass still needs.
+            states = [state.clone() for state in states]
+        if way == "shapes":
+            return loop.shapes(self, sequences, states)
+        if way == "keras":
+            return super().inner_loop(sequences, states, mask, training=training)  # type: ignore[misc]
+        mask = loop.boolean_mask(mask)
+        if way == "steps":
+            return steps.run(self, sequences, states, mask, training)
+        return loop.run_scan(self, self._dropped(sequences, training), states, mask)
+
+    def _dropped(self, sequences: Tensor, training: bool) -> Tensor:
+        """The sequences after input dropout, whose mask is the same at every step."""
+        cell = self.cell
+        if not training or not _drops(cell):
+            return sequences
+        mask: Tensor = cell.get_dropout_mask(sequences[:, 0])
+        return sequences * mask.unsqueeze(1)
+
+
+def _tensor(variable: Any, dtype: torch.dtype) -> Tensor:
+    value: Tensor = variable.value
+    return value if value.dtype == dtype else value.to(dtype)
+
+
+def _drops(cell: Any) -> bool:
+    """Whether the cell drops inputs in training; LSTM and GRU take a rate of 1 for none, as their cells in Keras do."""
+    return bool(cell.dropout > 0 and (cell.dropout < 1 or isinstance(cell, keras.layers.SimpleRNNCell)))
+
+
+@_register
+class LSTM(Recurrent, keras.layers.LSTM):  # type: ignore[misc]
+    """Long short-term memory (Hochreiter & Schmidhuber 1997): `keras.layers.LSTM` on this library's kernels.
+
+    Every argument is that of `keras.layers.LSTM`; `use_cudnn` decides nothing on the CPU.
+
+    Shapes: input (batch, steps, features), optional mask (batch, steps); output (batch, units), or (batch, steps,
+    units) with `return_sequences`; with `return_state` also h and c, each (batch, units). Weights: kernel (features,
+    4 units), recurrent kernel (units, 4 units), bias (4 units), gates in the order i, f, c, o.
+    """
+
+    @property
+    def equations(self) -> Cell:
+        return cells.lstm
+
+
+@_register
+class GRU(Recurrent, keras.layers.GRU):  # type: ignore[misc]
+    """Gated recurrent unit (Cho et al. 2014): `keras.layers.GRU` on this library's kernels.
+
+    Every argument is that of `keras.layers.GRU`; `reset_after` chooses between the two forms, and `use_cudnn` decides
+    nothing on the CPU.
+
+    Shapes: those of `LSTM`, with one state h. Weights: kernel (features, 3 units), recurrent kernel (units, 3 units),
+    bias (2, 3 units), or (3 units) with `reset_after=False`; gates in the order z, r, h.
+    """
+
+    gate_order = ("z", "r", "n")
+
+    @property
+    def equations(self) -> Cell:
+        return cells.gru if self.cell.reset_after else cells.gru_reset_before
+
+
+@_register
+class SimpleRNN(Recurrent, keras.layers.SimpleRNN):  # type: ignore[misc]
+    """Simple recurrent network (Elman 1990): `keras.layers.SimpleRNN` on this library's kernels.
+
+    Every argument is that of `keras.layers.SimpleRNN`. Unlike there, `activity_regularizer` acts, and `seed` is kept
+    when the layer is saved or cloned.
+
+    Shapes: those of `LSTM`, with one state h. Weights: kernel (features, units), recurrent kernel (units, units),
+    bias (units).
+    """
+
+    @property
+    def equations(self) -> Cell:
+        return cells.elman
+
+    @functools.wraps(keras.layers.SimpleRNN.__init__)  # type: ignore[misc]
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        given = inspect.signature(keras.layers.SimpleRNN.__init__).bind(self, *args, **kwargs).arguments
+        self.activity_regularizer = keras.regularizers.get(given.get("activity_regularizer"))
+
+    def get_config(self) -> dict[str, Any]:
+        """The arguments that make this layer again."""
+        return {**super().get_config(), "seed": self.cell.seed}
+
+
+def same_kind(layers: Sequence[Any]) -> bool:
+    """Whether one scan can run these layers side by side: their cells differ in nothing but their weights."""
+    first = layers[0]
+    return all(
+        isinstance(layer, Recurrent)
+        and type(layer).inner_loop is Recurrent.inner_loop
+        and layer.equations is first.equations
+        and layer.cell.units == first.cell.units
+        and layer.scan_activations() == first.scan_activations()
+        for layer in layers
+    )
