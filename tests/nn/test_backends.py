@@ -24,6 +24,29 @@ def test_every_layer_is_one_scan_as_explained(kind: str, form: str, dtype: torch
         assert taken == [], "explaining must not run anything"
         ours(x, hx)
     assert [f"{choice.backend}: {choice.reason}" for choice in taken] == [told] * 3
+    assert {choice.backend for choice in taken} == {"cpu"}
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_training_runs_on_the_kernels(kind: str) -> None:
+    ours, _ = pair(kind, num_layers=2, dropout=0.5)
+    ours.backend = "cpu"  # raises wherever the kernels cannot serve
+    x = sequence(ours).transpose(0, 1).requires_grad_()
+    ours(x)[0].square().sum().backward()
+    assert x.grad is not None
+    assert all(parameter.grad.count_nonzero() for parameter in ours.parameters())
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_what_the_kernels_do_not_serve(kind: str) -> None:
+    ours, oracle = pair(kind, num_layers=2, bidirectional=True)
+    x = sequence(ours).bfloat16()
+    assert ours.bfloat16().explain(x).startswith("reference: the kernels serve float32 and float64")
+    torch.testing.assert_close(ours(x)[0], oracle.bfloat16()(x)[0], atol=0.02, rtol=0.02)
+    ours.backend = "cpu"
+    for call in (ours, ours.explain):
+        with pytest.raises(RuntimeError, match=r"backend='cpu' cannot serve this scan: .*bfloat16"):
+            call(x)
 
 
 @pytest.mark.parametrize("kind", KINDS)

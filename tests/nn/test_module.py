@@ -197,9 +197,11 @@ def test_useless_dropout_warns_as_torch_does() -> None:
         nn.LSTM(INPUT, HIDDEN, dropout=0.5)
 
 
+@pytest.mark.parametrize("backend", ["cpu", "reference"])
 @pytest.mark.parametrize("kind", KINDS)
-def test_autocast_keeps_the_dtype_of_the_weights(kind: str) -> None:
+def test_autocast_keeps_the_dtype_of_the_weights(kind: str, backend: Any) -> None:
     ours, _ = pair(kind, num_layers=2)
+    ours.backend = backend
     x, given = sequence(ours).bfloat16(), [state.bfloat16() for state in states(ours)]
     expected, _ = ours(x.float(), bundle(ours, [state.float() for state in given]))
     x.requires_grad_()
