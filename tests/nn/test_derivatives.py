@@ -78,6 +78,15 @@ def test_ensemble_by_vmap(kind: str) -> None:
     torch.testing.assert_close(torch.vmap(run)(stacked), expected, atol=1e-10, rtol=1e-10)
 
 
+@pytest.mark.parametrize("kind", KINDS)
+def test_weights_of_another_dtype_by_functional_call(kind: str) -> None:
+    ours, _ = pair(kind)
+    weights = {name: parameter.double() for name, parameter in ours.named_parameters()}
+    x = sequence(ours).double()
+    found = functional_call(ours, weights, (x,))[0]
+    torch.testing.assert_close(found, ours.double()(x)[0], atol=1e-10, rtol=1e-10)
+
+
 @pytest.mark.filterwarnings("ignore:`torch.jit.script` is deprecated")  # torch.func.jacfwd itself calls it
 def test_jacobian_by_func() -> None:
     layer = nn.GRU(2, 3, dtype=torch.float64)
