@@ -1,0 +1,1 @@
+"""Tests of the scan: the kernels against the float64 reference, and the laws that both obey."""

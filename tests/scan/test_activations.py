@@ -1,0 +1,62 @@
+"""Every activation by name in every cell, results and gradients, at run time and at full speed."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+
+from ostinato.cells import ACTIVATIONS, Cell
+from ostinato.scan import watch
+
+from .problems import Problem, assert_close, error, evaluate, every_cell, oracle, tensors
+
+#: Weights for the two that are ill-conditioned else: exp of exp overflows, x - tanh(x) cancels where x is small.
+SCALES = {"exponential": 0.05, "tanh_shrink": 5.0}
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64], ids=["float", "double"])
+@pytest.mark.parametrize("name", ACTIVATIONS)
+@pytest.mark.parametrize("cell", every_cell(), ids=lambda cell: cell.name)
+def test_every_activation_of_every_cell(cell: Cell, name: str, dtype: torch.dtype, engine: str) -> None:
+    symbols = tuple(cell.activations)
+    choices = {((symbols[0], name),), tuple((symbol, name) for symbol in symbols)}
+    for named in sorted(choices):
+        problem = Problem(cell, H=9, B=4, T=3, D=3, named=named, scale=SCALES.get(name, 0.7), seed=4)
+        with watch() as taken:
+            got = evaluate(problem, tensors(problem, dtype), engine)
+        assert {choice.backend for choice in taken} == {engine}
+        assert_close(got, oracle(problem, dtype), dtype, problem.T)
+
+
+def test_the_activation_chosen_is_the_one_that_runs(engine: str) -> None:
+    """No two activations give the same outputs, except those that are one function or agree where the cell works."""
+    cell = next(c for c in every_cell() if c.name == "elman")
+    outputs = {}
+    for name in ACTIVATIONS:
+        problem = Problem(cell, H=9, B=4, T=1, D=3, named=(("phi", name),), scale=9.0)
+        outputs[name] = evaluate(problem, tensors(problem), engine)["y"]
+    same = {frozenset((a, b)) for a in outputs for b in outputs if a != b and error(outputs[a], outputs[b]) < 1e-9}
+    assert same == {frozenset(("elu", "celu"))}
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64], ids=["float", "double"])
+@pytest.mark.parametrize(
+    "name", ["sigmoid", "tanh", "softplus", "log_sigmoid", "silu", "gelu", "mish", "elu", "softsign"]
+)
+def test_large_arguments_stay_finite_and_right(name: str, dtype: torch.dtype, engine: str) -> None:
+    """Where exp over- or underflows, every function and slope has a finite limit."""
+    cell = next(c for c in every_cell() if c.name == "elman")
+    problem = Problem(cell, H=32, B=4, T=1, D=8, bias=False, state=False, named=(("phi", name),), scale=300.0)
+    assert_close(evaluate(problem, tensors(problem, dtype), engine), oracle(problem, dtype), dtype, problem.T)
+
+
+@pytest.mark.parametrize(
+    "name", ["relu", "relu6", "leaky_relu", "elu", "selu", "hard_sigmoid", "hard_tanh", "hard_silu"]
+)
+def test_slopes_at_the_kink_are_the_references(name: str, engine: str) -> None:
+    """At exactly 0 the slope is a convention; kernels and reference share it."""
+    cell = next(c for c in every_cell() if c.name == "elman")
+    problem = Problem(cell, H=5, B=3, T=2, D=3, bias=False, named=(("phi", name),))
+    given = {key: t * 0 if key in ("x", "h0") else t for key, t in tensors(problem).items()}
+    want = evaluate(problem, given, "reference")
+    assert_close(evaluate(problem, given, engine), want, torch.float64, problem.T)

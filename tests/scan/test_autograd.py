@@ -1,0 +1,184 @@
+"""The scan as one operation of automatic differentiation: numerical gradients, double backward, order, threads."""
+
+from __future__ import annotations
+
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
+from itertools import permutations
+
+import pytest
+import torch
+
+from ostinato.cells import CELLS, Cell
+
+from .problems import Problem, Results, assert_close, assert_identical, evaluate, every_cell, forward, oracle, tensors
+
+CELLS_UNDER_TEST = pytest.mark.parametrize("cell", every_cell(), ids=lambda cell: cell.name)
+DTYPE = torch.float64
+
+RAGGED = {
+    "plain": {},
+    "lengths": {"lengths": (3, 0, 2)},
+    "mask": {"mask": ((True, False, True), (False, False, True), (True, True, False)), "padding": "repeat"},
+    "packed": {"lengths": (3, 2, 1), "layout": "packed"},
+}
+
+
+def _function(problem: Problem, names: list[str], backend: str) -> object:
+    def results(*values: torch.Tensor) -> tuple[torch.Tensor, ...]:
+        return tuple(forward(problem, dict(zip(names, values, strict=True)), backend).values())
+
+    return results
+
+
+@CELLS_UNDER_TEST
+@pytest.mark.parametrize("ragged", RAGGED.values(), ids=RAGGED)
+def test_numerical_gradients(cell: Cell, ragged: dict[str, object], backend: str) -> None:
+    problem = Problem(cell, H=3, B=3, T=3, D=2, K=2, **ragged)
+    given = {name: t.requires_grad_() for name, t in tensors(problem).items()}
+    function = _function(problem, list(given), backend)
+    assert torch.autograd.gradcheck(function, tuple(given.values()), fast_mode=True)
+
+
+@CELLS_UNDER_TEST
+def test_numerical_gradients_entry_by_entry(cell: Cell, backend: str) -> None:
+    problem = Problem(cell, H=2, B=2, T=3, D=2)
+    given = {name: t.requires_grad_() for name, t in tensors(problem).items()}
+    assert torch.autograd.gradcheck(_function(problem, list(given), backend), tuple(given.values()))
+
+
+@CELLS_UNDER_TEST
+def test_double_backward(cell: Cell, backend: str) -> None:
+    problem = Problem(cell, H=2, B=2, T=3, D=2)
+    given = {name: t.requires_grad_() for name, t in tensors(problem).items()}
+    function = _function(problem, list(given), backend)
+    assert torch.autograd.gradgradcheck(function, tuple(given.values()), fast_mode=True)
+
+
+@CELLS_UNDER_TEST
+def test_a_penalty_on_the_gradient_agrees_with_the_reference(cell: Cell, backend: str) -> None:
+    problem = Problem(cell, H=4, B=3, T=4, lengths=(4, 1, 3))
+
+    def penalised(one: str) -> Results:
+        given = {name: t.requires_grad_() for name, t in tensors(problem).items()}
+        y = forward(problem, given, one)["y"]
+        (slope,) = torch.autograd.grad(y.square().sum(), given["x"], create_graph=True)
+        gradients = torch.autograd.grad(slope.square().sum() + y.sum(), list(given.values()))
+        return {"y": y.detach(), "slope": slope.detach(), **dict(zip(given, gradients, strict=True))}
+
+    assert_close(penalised(backend), penalised("reference"), DTYPE, 10 * problem.T)
+
+
+@CELLS_UNDER_TEST
+def test_backward_twice_gives_the_same(cell: Cell, backend: str) -> None:
+    problem = Problem(cell, H=17, B=7, T=5, D=3, K=2)
+    leaves = {name: t.requires_grad_() for name, t in tensors(problem).items()}
+    total = sum(t.sin().sum() for t in forward(problem, leaves, backend).values())
+    first = torch.autograd.grad(total, list(leaves.values()), retain_graph=True)
+    second = torch.autograd.grad(total, list(leaves.values()))
+    assert_identical(dict(zip(leaves, first, strict=True)), dict(zip(leaves, second, strict=True)))
+
+
+def test_backward_after_the_graph_was_freed_is_refused(backend: str) -> None:
+    problem = Problem(CELLS["lstm"])
+    leaves = {name: t.requires_grad_() for name, t in tensors(problem).items()}
+    y = forward(problem, leaves, backend)["y"].sum()
+    y.backward()
+    with pytest.raises(RuntimeError, match="second time"):
+        y.backward()
+
+
+def test_a_changed_weight_is_noticed_before_its_gradient_is_wrong(backend: str) -> None:
+    problem = Problem(CELLS["lstm"])
+    leaves = {name: t.requires_grad_() for name, t in tensors(problem).items()}
+    y = forward(problem, leaves, backend)["y"].sum()
+    with torch.no_grad():
+        leaves["U_0"].mul_(2)
+    with pytest.raises(RuntimeError, match=r"modified.*inplace"):
+        y.backward()
+
+
+def _wave(seed: int, cell: Cell) -> Problem:
+    return Problem(cell, H=(17, 5, 33)[seed], B=(7, 9, 2)[seed], T=(6, 3, 9)[seed], D=3, K=1 + seed % 2, seed=seed)
+
+
+@CELLS_UNDER_TEST
+@pytest.mark.parametrize("order", list(permutations(range(3))), ids=str)
+def test_several_forwards_before_their_backwards(cell: Cell, order: tuple[int, ...], backend: str) -> None:
+    problems = [_wave(k, cell) for k in range(3)]
+    leaves = [{name: t.requires_grad_() for name, t in tensors(p).items()} for p in problems]
+    outs = [forward(p, given, backend) for p, given in zip(problems, leaves, strict=True)]
+    kept = [{name: t.detach().clone() for name, t in out.items()} for out in outs]
+    for k in order:
+        alone = evaluate(problems[k], {n: t.detach() for n, t in leaves[k].items()}, backend)
+        total = sum(t.square().sum() / 2 for t in outs[k].values())
+        gradients = torch.autograd.grad(total, list(leaves[k].values()))
+        again = {name: t.detach().requires_grad_() for name, t in leaves[k].items()}
+        fresh = sum(t.square().sum() / 2 for t in forward(problems[k], again, "reference").values())
+        wanted = torch.autograd.grad(fresh, list(again.values()))
+        got, want = dict(zip(again, gradients, strict=True)), dict(zip(again, wanted, strict=True))
+        assert_close(got, want, DTYPE, problems[k].T)
+        assert_identical(kept[k], alone)
+        assert_identical({name: t.detach() for name, t in outs[k].items()}, kept[k])
+
+
+def test_the_same_sizes_again_leave_earlier_results_alone(backend: str) -> None:
+    problem = Problem(CELLS["lstm"], H=17, B=7, T=5)
+    other = replace(problem, seed=1)
+    first = evaluate(problem, tensors(problem), backend)
+    copies = {name: t.clone() for name, t in first.items()}
+    evaluate(other, tensors(other), backend)
+    forward(other, tensors(other), backend)
+    assert_identical(first, copies)
+
+
+@CELLS_UNDER_TEST
+def test_a_forward_whose_graph_is_dropped_costs_the_next_nothing(cell: Cell, backend: str) -> None:
+    problem = Problem(cell, H=17, B=7, T=5)
+    leaves = {name: t.requires_grad_() for name, t in tensors(problem).items()}
+    for _ in range(3):
+        forward(problem, leaves, backend)
+    got = evaluate(problem, {name: t.detach() for name, t in leaves.items()}, backend)
+    assert_close(got, oracle(problem, DTYPE), DTYPE, problem.T)
+
+
+@CELLS_UNDER_TEST
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64], ids=["float", "double"])
+def test_inference_gives_the_bits_of_training(cell: Cell, dtype: torch.dtype, engine: str) -> None:
+    ragged = {"H": 45, "B": 33, "T": 3, "lengths": (3, 0, 1) * 11}
+    for size in ({"H": 17, "B": 7, "T": 5}, {"H": 64, "B": 1, "T": 9}, ragged):
+        problem = Problem(cell, D=3, K=2, **size)
+        given = tensors(problem, dtype)
+        training = evaluate(problem, given, engine)
+        leaves = {name: t.clone().requires_grad_() for name, t in given.items()}
+        with torch.no_grad():
+            assert_identical(forward(problem, leaves, engine), training)
+        with torch.inference_mode():
+            assert_identical(forward(problem, leaves, engine), training)
+        assert_identical(forward(problem, given, engine), training)
+
+
+@CELLS_UNDER_TEST
+def test_python_threads_do_not_disturb_each_other(cell: Cell, backend: str) -> None:
+    problems = [replace(_wave(k % 3, cell), seed=k) for k in range(24)]
+    given = [tensors(p) for p in problems]
+    alone = [evaluate(p, g, backend) for p, g in zip(problems, given, strict=True)]
+    with ThreadPoolExecutor(4) as pool:
+        together = list(pool.map(lambda pair: evaluate(*pair, backend), zip(problems, given, strict=True)))
+    for problem, got, want in zip(problems, together, alone, strict=True):
+        assert_close(got, want, DTYPE, problem.T)
+        if backend == "cpu":
+            assert_identical(got, want)
+
+
+def test_gradients_accumulate_over_two_uses_of_one_weight(backend: str) -> None:
+    problem = Problem(CELLS["gru"], H=5, B=3, T=4, D=5)
+    leaves = {name: t.requires_grad_() for name, t in tensors(problem).items()}
+
+    def twice(one: str) -> tuple[torch.Tensor, ...]:
+        first = forward(problem, leaves, one)
+        second = forward(problem, {**leaves, "x": first["y"]}, one)
+        return torch.autograd.grad(second["y"].square().sum(), list(leaves.values()))
+
+    got, want = (dict(zip(leaves, twice(one), strict=True)) for one in (backend, "reference"))
+    assert_close(got, want, DTYPE, problem.T)

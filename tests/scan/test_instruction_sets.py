@@ -1,0 +1,87 @@
+"""Every instruction set this machine can run computes the same mathematics, and the best one is chosen."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from collections.abc import Iterator
+
+import pytest
+import torch
+
+from ostinato.cells import Cell
+
+from .problems import Problem, assert_close, evaluate, every_cell, oracle, tensors
+
+SETS = ("baseline", "avx2", "avx512")
+pytestmark = pytest.mark.usefixtures("engine")
+
+
+@pytest.fixture(params=SETS)
+def instruction_set(request: pytest.FixtureRequest, engine: str) -> Iterator[str]:
+    from ostinato.scan import _engine
+
+    if request.param not in _engine.instruction_sets():
+        pytest.skip(f"this machine has no {request.param}")
+    before = _engine.instruction_set()
+    _engine.use_instruction_set(request.param)
+    yield request.param
+    _engine.use_instruction_set(before)
+
+
+def _runnable() -> list[str]:
+    """What torch, with a test of its own, says this processor can do."""
+    capability = torch.backends.cpu.get_cpu_capability()
+    return list(SETS[: {"DEFAULT": 1, "AVX2": 2, "AVX512": 3}.get(capability, 1)])
+
+
+@pytest.mark.skipif("ATEN_CPU_CAPABILITY" in os.environ, reason="torch has been told what the processor can do")
+def test_the_best_instruction_set_is_chosen() -> None:
+    from ostinato.scan import _engine, cpu
+
+    assert _engine.instruction_sets() == _runnable()[::-1]
+    if "OSTINATO_ISA" not in os.environ:
+        assert cpu.instruction_set() == _runnable()[-1]
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64], ids=["float", "double"])
+@pytest.mark.parametrize("cell", every_cell(), ids=lambda cell: cell.name)
+def test_each_agrees_with_the_reference(
+    cell: Cell, dtype: torch.dtype, instruction_set: str, engine: str, poisoned: None
+) -> None:
+    sizes = ((1, 1, 3), (3, 7, 2), (8, 6, 2), (17, 13, 5), (45, 2, 5), (64, 33, 3), (65, 5, 4))
+    for H, B, T in sizes:
+        lengths = (
+            None if H % 2 else tuple(torch.randint(0, T + 1, (B,), generator=torch.Generator().manual_seed(H)).tolist())
+        )
+        problem = Problem(cell, H=H, B=B, T=T, D=H // 4 + 1, K=2, lengths=lengths)
+        assert_close(evaluate(problem, tensors(problem, dtype), engine), oracle(problem, dtype), dtype, T)
+
+
+@pytest.mark.parametrize("name", ["softplus", "gelu", "exponential", "mish", "log_sigmoid", "squareplus"])
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64], ids=["float", "double"])
+def test_the_functions_of_each_agree_with_the_reference(
+    name: str, dtype: torch.dtype, instruction_set: str, engine: str
+) -> None:
+    cell = next(c for c in every_cell() if c.name == "elman")
+    problem = Problem(cell, H=37, B=5, T=2, D=3, named=(("phi", name),), scale=0.5)
+    assert_close(evaluate(problem, tensors(problem, dtype), engine), oracle(problem, dtype), dtype, problem.T)
+
+
+def _python(code: str, **environment: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, "-c", code], env={**os.environ, **environment}, capture_output=True, text=True, check=False
+    )
+
+
+def test_the_environment_chooses() -> None:
+    ran = _python("from ostinato.scan import cpu; print(cpu.instruction_set())", OSTINATO_ISA="baseline")
+    assert (ran.returncode, ran.stdout.strip()) == (0, "baseline"), ran.stderr
+
+
+def test_an_unknown_instruction_set_is_refused_by_name() -> None:
+    ran = _python("import torch, ostinato.scan.cpu", OSTINATO_ISA="mmx")
+    assert ran.returncode != 0
+    assert "'mmx'" in ran.stderr
+    assert "baseline" in ran.stderr

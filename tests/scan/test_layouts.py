@@ -1,0 +1,179 @@
+"""One scan, however its tensors lie in memory and whichever of them want a gradient."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from itertools import combinations
+
+import pytest
+import torch
+
+from ostinato.cells import CELLS, Cell
+from ostinato.compiler import trace
+from ostinato.scan import Weights, scan
+
+from .problems import Problem, assert_close, cotangents, evaluate, every_cell, forward, oracle, tensors
+
+CELLS_UNDER_TEST = pytest.mark.parametrize("cell", every_cell(), ids=lambda cell: cell.name)
+DTYPE = torch.float64
+
+
+@CELLS_UNDER_TEST
+@pytest.mark.parametrize("K", [1, 2])
+def test_batch_time_and_packed_layouts_agree(cell: Cell, K: int, backend: str) -> None:
+    ragged = Problem(cell, H=7, B=5, T=6, D=3, K=K, lengths=(6, 4, 4, 2, 1))
+    for layout in ("batch", "time", "packed"):
+        problem = replace(ragged, layout=layout)
+        assert_close(evaluate(problem, tensors(problem), backend), oracle(problem, DTYPE), DTYPE, problem.T)
+
+
+@pytest.mark.parametrize("layout", ["batch", "time"])
+def test_outputs_stand_in_the_layout_of_the_input(layout: str, backend: str) -> None:
+    problem = Problem(CELLS["lstm"], H=3, B=4, T=6, D=2, layout=layout)
+    given = tensors(problem)
+    x = given["x"] if layout == "batch" else given["x"].transpose(0, 1)
+    y, (h, c) = scan(CELLS["lstm"], x, [Weights(given["W_0"], given["U_0"])], layout=layout, backend=backend)
+    assert y.shape == (*x.shape[:2], 3)
+    assert h.shape == c.shape == (1, 4, 3)
+
+
+def _sliced(x: torch.Tensor) -> torch.Tensor:
+    return torch.full((*x.shape[:2], 3 * x.shape[2]), float("nan"), dtype=x.dtype)[:, :, 1::3].copy_(x)
+
+
+def _transposed(x: torch.Tensor) -> torch.Tensor:
+    return x.permute(2, 1, 0).contiguous().permute(2, 1, 0)
+
+
+def _offset(x: torch.Tensor) -> torch.Tensor:
+    return torch.full((x.numel() + 1,), float("nan"), dtype=x.dtype)[1:].copy_(x.flatten()).view(x.shape)
+
+
+@CELLS_UNDER_TEST
+@pytest.mark.parametrize("layout", ["batch", "time"])
+@pytest.mark.parametrize("lie", [_sliced, _transposed, _offset])
+def test_the_input_may_lie_anyhow(cell: Cell, layout: str, lie: object, backend: str) -> None:
+    problem = Problem(cell, H=9, B=4, T=5, D=3, layout=layout)
+    given = tensors(problem)
+    given["x"] = lie(given["x"])
+    assert_close(evaluate(problem, given, backend), oracle(problem, DTYPE), DTYPE, problem.T)
+
+
+@CELLS_UNDER_TEST
+def test_weights_states_and_gradients_may_lie_anyhow(cell: Cell, backend: str) -> None:
+    problem = Problem(cell, H=4, B=3, T=5, D=3)
+    given = tensors(problem)
+    for name in ("W_0", "U_0"):
+        given[name] = given[name].T.contiguous().T
+    for name in cell.states:
+        given[f"{name}0"] = _transposed(given[f"{name}0"])
+    given["b_0"] = torch.stack([given["b_0"], given["b_0"] * float("nan")], -1)[:, 0]
+    assert_close(evaluate(problem, given, backend), oracle(problem, DTYPE), DTYPE, problem.T)
+
+
+@CELLS_UNDER_TEST
+def test_an_expanded_batch_and_an_expanded_gradient(cell: Cell, backend: str) -> None:
+    problem = Problem(cell, H=4, B=3, T=5, D=2, state=False)
+    given = tensors(problem)
+    row = given["x"][:1].clone()
+    given["x"] = row.expand(3, -1, -1)
+    y = forward(problem, {**given, "x": given["x"].requires_grad_()}, backend)["y"]
+    (gradient,) = torch.autograd.grad(y.sum(), given["x"])  # the gradient of sum is an expanded scalar
+    alone = {**given, "x": row.requires_grad_()}
+    wanted = forward(replace(problem, B=1), alone, "reference")["y"]
+    (gradient_alone,) = torch.autograd.grad(wanted.sum(), row)
+    got, want = {"y": y, "dx": gradient}, {"y": wanted.expand_as(y), "dx": gradient_alone.expand_as(gradient)}
+    assert_close(got, want, DTYPE, problem.T)
+
+
+@CELLS_UNDER_TEST
+def test_reverse_is_its_own_word_for_each_direction(cell: Cell, backend: str) -> None:
+    for reverse in ((False, False), (True, False), (True, True), (False, True)):
+        problem = Problem(cell, H=4, B=2, T=5, K=2, reverse=reverse, lengths=(5, 3))
+        assert_close(evaluate(problem, tensors(problem), backend), oracle(problem, DTYPE), DTYPE, problem.T)
+    problem = Problem(cell, H=4, B=2, T=5, reverse=(True,))
+    assert_close(evaluate(problem, tensors(problem), backend), oracle(problem, DTYPE), DTYPE, problem.T)
+
+
+@CELLS_UNDER_TEST
+def test_two_directions_are_two_scans_side_by_side(cell: Cell, backend: str) -> None:
+    problem = Problem(cell, H=5, B=3, T=4, K=2)
+    given = tensors(problem)
+    both = forward(problem, given, backend)
+    for k in range(2):
+        one = {name.replace(f"_{k}", "_0"): t for name, t in given.items() if not name.endswith(f"_{1 - k}")}
+        for name in cell.states:
+            one[f"{name}0"] = given[f"{name}0"][k : k + 1]
+        alone = forward(replace(problem, K=1, reverse=(k == 1,)), one, backend)
+        side = {"y": both["y"][..., 5 * k : 5 * k + 5], **{n: both[n][k : k + 1] for n in cell.states}}
+        assert_close(side, alone, DTYPE, problem.T)
+
+
+@CELLS_UNDER_TEST
+def test_gate_blocks_may_come_in_another_order(cell: Cell, backend: str) -> None:
+    problem = Problem(cell, H=3, B=2, T=4)
+    given = tensors(problem)
+    order = tuple(reversed(cell.gates))
+    H, blocks = problem.H, trace(cell).blocks
+
+    def reordered(tensor: torch.Tensor, matrix: str) -> torch.Tensor:
+        cut = dict(zip(blocks[matrix], tensor.split(H), strict=True))
+        return torch.cat([cut[gate] for gate in order if gate in cut])
+
+    names = {"W": "W", "b": "W", "U": "U", "b_u": "U"}
+    leaves = {name: given[f"{name}_0"].requires_grad_() for name in names}
+    weights = Weights(**{name: reordered(leaves[name], matrix) for name, matrix in names.items()}, order=order)
+    state = [given[f"{name}0"] for name in cell.states]
+    y, _ = scan(cell, given["x"], [weights], state, backend=backend)
+    weight = cotangents(problem)["y"]
+    gradients = torch.autograd.grad(y, list(leaves.values()), weight)
+    want = evaluate(problem, {n: t.detach() for n, t in given.items()}, "reference", loss=["y"])
+    got = {"y": y.detach(), **{f"d{name}_0": g for name, g in zip(leaves, gradients, strict=True)}}
+    assert_close(got, want, DTYPE, problem.T)
+
+
+def _subsets() -> list[tuple[str, ...]]:
+    names = ("x", "h0", "c0", "W_0", "U_0", "b_0", "b_u_0")
+    return [(name,) for name in names] + [tuple(n for n in names if n != name) for name in names] + [("x", "h0", "c0")]
+
+
+@pytest.mark.parametrize("wrt", _subsets(), ids="+".join)
+def test_only_the_gradients_that_are_asked_for(wrt: tuple[str, ...], backend: str) -> None:
+    problem = Problem(CELLS["lstm"], H=5, B=3, T=4)
+    got = evaluate(problem, tensors(problem), backend, wrt=wrt)
+    assert {name for name in got if name.startswith("d")} == {f"d{name}" for name in wrt}
+    assert_close(got, oracle(problem, DTYPE), DTYPE, problem.T)
+
+
+@CELLS_UNDER_TEST
+def test_frozen_weights_and_a_frozen_input(cell: Cell, backend: str) -> None:
+    problem = Problem(cell, H=5, B=3, T=4, K=2)
+    given = tensors(problem)
+    weights = [name for name in given if "_" in name]
+    for wrt in (weights, ["x"], weights[: len(weights) // 2], [n for n in given if n not in weights]):
+        assert_close(evaluate(problem, given, backend, wrt=wrt), oracle(problem, DTYPE), DTYPE, problem.T)
+
+
+@CELLS_UNDER_TEST
+def test_a_loss_may_see_any_of_the_results(cell: Cell, backend: str) -> None:
+    problem = Problem(cell, H=5, B=3, T=4, K=2, lengths=(4, 2, 3))
+    given = tensors(problem)
+    names = ("y", *cell.states)
+    for size in range(1, len(names) + 1):
+        for loss in combinations(names, size):
+            want = evaluate(problem, given, "reference", loss=loss)
+            assert_close(evaluate(problem, given, backend, loss=loss), want, DTYPE, problem.T)
+
+
+@CELLS_UNDER_TEST
+def test_a_zero_gradient_gives_exact_zeros(cell: Cell, backend: str) -> None:
+    problem = Problem(cell, H=5, B=3, T=4)
+    leaves = {name: t.requires_grad_() for name, t in tensors(problem).items()}
+    out = forward(problem, leaves, backend)
+    gradients = torch.autograd.grad(list(out.values()), list(leaves.values()), [t.detach() * 0 for t in out.values()])
+    assert all(gradient.eq(0).all() for gradient in gradients)
+
+
+def test_nothing_requires_a_gradient_of_a_scan_of_constants(backend: str) -> None:
+    problem = Problem(CELLS["gru"])
+    assert not any(t.requires_grad for t in forward(problem, tensors(problem), backend).values())
