@@ -29,7 +29,7 @@ def quotes(document: str) -> list[str]:
 
 RUNNABLE = [
     pytest.param(text, id=f"{document}-{number}")
-    for document in ("README.md", "docs/torch.md", "docs/keras.md")
+    for document in ("README.md", "docs/torch.md", "docs/keras.md", "docs/forecasting.md")
     for number, text in enumerate(programs(document))
     if not text.startswith("@register")
 ]
