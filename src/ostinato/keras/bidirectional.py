@@ -28,20 +28,43 @@ class Bidirectional(keras.layers.Bidirectional):  # type: ignore[misc]
 
     def call(self, sequences: Any, initial_state: Any = None, mask: Any = None, training: Any = None) -> Any:
         """As in Keras."""
-        if not self.runs_together(sequences, mask):
+        if not loop.ON_TORCH:
             return super().call(sequences, initial_state=initial_state, mask=mask, training=training)
-        layers, mask = (self.forward_layer, self.backward_layer), loop.boolean_mask(mask)
-        initial = self.initial_states(sequences, initial_state)
-        outputs, finals = run(self.request(sequences, initial, mask))
-        if self.return_sequences:
-            merged = self._merge(outputs)
+        if self.runs_together(sequences, mask):
+            merged, states = self._together(sequences, initial_state, loop.boolean_mask(mask))
         else:
-            last = [loop.last_output(layer, finals[0][k], initial[k][0], mask) for k, layer in enumerate(layers)]
-            merged = self._merge(torch.cat(last, -1))
+            merged, states = self._in_turn(sequences, initial_state, mask, training)
         if not self.return_state:
             return merged
-        states = tuple(final[k] for k in range(2) for final in finals)
         return (*merged, *states) if self.merge_mode is None else (merged, *states)
+
+    def _together(self, sequences: Tensor, initial_state: Any, mask: Tensor | None) -> tuple[Any, tuple[Tensor, ...]]:
+        initial = self.initial_states(sequences, initial_state)
+        outputs, finals = run(self.request(sequences, initial, mask))
+        if not self.return_sequences:
+            layers = (self.forward_layer, self.backward_layer)
+            last = [loop.last_output(layer, finals[0][k], initial[k][0], mask) for k, layer in enumerate(layers)]
+            merged = self._merge(*last)
+        else:
+            merged = outputs if self.merge_mode == "concat" else self._merge(*outputs.chunk(2, -1))
+        return merged, tuple(final[k] for k in range(2) for final in finals)
+
+    def _in_turn(
+        self, sequences: Tensor, initial_state: Any, mask: Any, training: Any
+    ) -> tuple[Any, tuple[Tensor, ...]]:
+        # On CUDA Keras' own `call` goes around the inner loop of LSTM and GRU, and so around a subclass' own.
+        given = (None, None) if initial_state is None else _halves(initial_state)
+        outputs: list[Tensor] = []
+        states: list[Tensor] = []
+        for layer, initial in zip((self.forward_layer, self.backward_layer), given, strict=True):
+            options = {"training": training} if layer._call_has_training_arg else {}
+            options |= {"mask": mask} if layer._call_has_mask_arg else {}
+            returned = layer(sequences, initial_state=initial, **options)
+            output, *final = returned if self.return_state else (returned,)
+            outputs.append(keras.ops.cast(output, self.compute_dtype))
+            states += final
+        forward, backward = outputs
+        return self._merge(forward, backward.flip(1) if self.return_sequences else backward), tuple(states)
 
     def runs_together(self, sequences: Any, mask: Any = None) -> bool:
         """Whether one scan serves both directions of these sequences (batch, steps, features)."""
@@ -62,23 +85,21 @@ class Bidirectional(keras.layers.Bidirectional):  # type: ignore[misc]
         if initial_state is None:
             return [layer.get_initial_state(sequences.shape[0]) for layer in layers]
         given = [keras.ops.convert_to_tensor(state, dtype=self.compute_dtype) for state in initial_state]
-        half = len(given) // 2
-        return [given[:half], given[half:]]
+        return list(_halves(given))
 
     def request(self, sequences: Tensor, initial: Sequence[Sequence[Tensor]], mask: Tensor | None) -> Request:
         """What both directions ask of one scan; see `loop.request`."""
         return loop.request((self.forward_layer, self.backward_layer), sequences, initial, mask)
 
-    def _merge(self, side_by_side: Tensor) -> Any:
-        """Both directions' outputs (..., 2 units), merged as `merge_mode` says."""
-        if self.merge_mode == "concat":
-            return side_by_side
-        forward, backward = side_by_side.chunk(2, -1)
+    def _merge(self, forward: Tensor, backward: Tensor) -> Any:
+        """Both directions' outputs, merged as `merge_mode` says."""
         if self.merge_mode is None:
             return forward, backward
+        if self.merge_mode == "concat":
+            return torch.cat((forward, backward), -1)
         if self.merge_mode == "mul":
             return forward * backward
-        return (forward + backward) / (2 if self.merge_mode == "ave" else 1)
+        return (forward + backward) / 2 if self.merge_mode == "ave" else forward + backward
 
     def compute_mask(self, _: Any, mask: Any) -> Any:
         """The mask of each output; states have none."""
@@ -89,9 +110,7 @@ class Bidirectional(keras.layers.Bidirectional):  # type: ignore[misc]
         states = 2 * len(self.forward_layer.state_size) if self.return_state else 0
         return outputs + (None,) * states if len(outputs) + states > 1 else output
 
-    # Keras runs LSTM and GRU layers around their inner loop on CUDA, where these two say that it may.
-    def _can_attempt_fused_lstm(self, mask: Any, initial_state: Any = None) -> bool:
-        return False
 
-    def _can_attempt_fused_gru(self, mask: Any, initial_state: Any = None) -> bool:
-        return False
+def _halves(states: Sequence[Any]) -> tuple[list[Any], list[Any]]:
+    half = len(states) // 2
+    return list(states[:half]), list(states[half:])

@@ -6,7 +6,6 @@ Arguments, weights, gate order, masking, stateful behaviour and saving are Keras
 
 from __future__ import annotations
 
-import functools
 import inspect
 from collections.abc import Sequence
 from typing import Any
@@ -23,6 +22,8 @@ from . import loop, steps
 #: The name of each of Keras' own activations, by the identity of its function: a function of the user's may be called
 #: `tanh` and compute something else.
 _NAMES = {id(getattr(keras.activations, name)): name for name in ACTIVATIONS if hasattr(keras.activations, name)}
+
+_SIMPLE_RNN_ARGUMENTS = inspect.signature(keras.layers.SimpleRNN.__init__)
 
 _register = keras.saving.register_keras_serializable(package="ostinato")
 
@@ -95,21 +96,15 @@ class Recurrent:
 
     def _dropped(self, sequences: Tensor, training: bool) -> Tensor:
         """The sequences after input dropout, whose mask is the same at every step."""
-        cell = self.cell
-        if not training or not _drops(cell):
+        if not training or not self.cell.dropout:
             return sequences
-        mask: Tensor = cell.get_dropout_mask(sequences[:, 0])
+        mask: Tensor = self.cell.get_dropout_mask(sequences[:, 0])
         return sequences * mask.unsqueeze(1)
 
 
 def _tensor(variable: Any, dtype: torch.dtype) -> Tensor:
     value: Tensor = variable.value
     return value if value.dtype == dtype else value.to(dtype)
-
-
-def _drops(cell: Any) -> bool:
-    """Whether the cell drops inputs in training; LSTM and GRU take a rate of 1 for none, as their cells in Keras do."""
-    return bool(cell.dropout > 0 and (cell.dropout < 1 or isinstance(cell, keras.layers.SimpleRNNCell)))
 
 
 @_register
@@ -161,11 +156,12 @@ class SimpleRNN(Recurrent, keras.layers.SimpleRNN):  # type: ignore[misc]
     def equations(self) -> Cell:
         return cells.elman
 
-    @functools.wraps(keras.layers.SimpleRNN.__init__)  # type: ignore[misc]
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
-        given = inspect.signature(keras.layers.SimpleRNN.__init__).bind(self, *args, **kwargs).arguments
+        given = _SIMPLE_RNN_ARGUMENTS.bind(self, *args, **kwargs).arguments
         self.activity_regularizer = keras.regularizers.get(given.get("activity_regularizer"))
+
+    __init__.__signature__ = _SIMPLE_RNN_ARGUMENTS  # type: ignore[attr-defined]
 
     def get_config(self) -> dict[str, Any]:
         """The arguments that make this layer again."""
