@@ -1,0 +1,312 @@
+"""A contest: the same work by several contenders, whose results are checked and who then take turns at the clock."""
+
+from __future__ import annotations
+
+import math
+import statistics
+import sys
+import tempfile
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Literal
+
+import numpy as np
+
+from .process import ROOT, Process, WorkerError
+
+Environment = Literal["project", "peers"]
+
+INTERPRETERS: dict[Environment, Path] = {
+    "project": Path(sys.executable),
+    "peers": ROOT / ".venv-bench" / "bin" / "python",
+}
+MISSING = "not installed: make bench installs it"
+
+#: Largest error of a peer in float32 against the oracle in float64, relative to the largest entry of each array.
+PEER_TOLERANCE = 1e-3
+
+
+def our_tolerance(steps: int) -> float:
+    """The same for us: 1e-5, and one rounding a step."""
+    return 1e-5 + steps * float(np.finfo(np.float32).eps)
+
+
+@dataclass(frozen=True)
+class Contender:
+    """Someone who can do the work.
+
+    Attributes:
+        name: as the tables say it.
+        subject: what the worker builds, "module:name".
+        options: the arguments of that.
+        ours: whether it is Ostinato.
+        environment: whose interpreter it runs on.
+        variables: environment variables of its process.
+        oracle: the name of the oracle it answers to: not everybody computes the same (see `Comparison`).
+    """
+
+    name: str
+    subject: str
+    options: Mapping[str, Any]
+    ours: bool = False
+    environment: Environment = "project"
+    variables: Mapping[str, str] = field(default_factory=dict)
+    oracle: str = "oracle"
+
+
+@dataclass(frozen=True)
+class Target:
+    """How many times faster than a contender we mean to be, and the sentence that says so."""
+
+    ratio: float
+    claim: str
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """The same work by several contenders.
+
+    Attributes:
+        title: the work.
+        contenders: ours first.
+        oracles: who computes the right result in float64, by name.
+        steps: time steps, for the tolerance.
+        flops: multiply-adds times two in one run; None where the work is more than a layer.
+        targets: what we aim at, by the contender's name.
+    """
+
+    title: str
+    contenders: Sequence[Contender]
+    oracles: Mapping[str, Contender]
+    steps: int
+    flops: float | None = None
+    targets: Mapping[str, Target] = field(default_factory=dict)
+
+
+Status = Literal["timed", "missing", "wrong", "failed"]
+
+
+@dataclass
+class Outcome:
+    """What came of one contender.
+
+    Attributes:
+        seconds: of one step, one entry a round; empty unless it was timed.
+        error: the largest relative error of its result; None if there is no result.
+        note: what a reader must know; empty if all is as it should be.
+    """
+
+    contender: Contender
+    status: Status = "timed"
+    seconds: list[float] = field(default_factory=list)
+    error: float | None = None
+    note: str = ""
+
+    @property
+    def median(self) -> float | None:
+        return statistics.median(self.seconds) if self.seconds else None
+
+
+@dataclass
+class Result:
+    """A comparison and its outcomes, in the order of its contenders."""
+
+    comparison: Comparison
+    outcomes: list[Outcome]
+
+    def __getitem__(self, name: str) -> Outcome:
+        return next(outcome for outcome in self.outcomes if outcome.contender.name == name)
+
+    def ratio(self, name: str, ours: str | None = None) -> float | None:
+        """How many times as long `name` takes as `ours` (the first contender if None); None unless both were timed."""
+        mine, other = (self[ours] if ours else self.outcomes[0]).median, self[name].median
+        return other / mine if mine and other else None
+
+    @property
+    def red(self) -> bool:
+        """Whether someone computed something wrong, or broke."""
+        return any(outcome.status in ("wrong", "failed") for outcome in self.outcomes)
+
+
+@dataclass(frozen=True)
+class Settings:
+    """How long a contest lasts: `rounds` turns of about `seconds` each for everyone, on `threads` processors."""
+
+    rounds: int
+    seconds: float
+    threads: int
+
+
+def difference(result: Mapping[str, Any], oracle: Mapping[str, Any]) -> tuple[float, str]:
+    """The largest error among the arrays, each relative to the oracle's largest entry, and the array that has it.
+
+    Infinite where names or shapes differ or a number is not finite.
+    """
+    if set(result) != set(oracle):
+        return math.inf, f"arrays {sorted(set(result) ^ set(oracle))}, which one side lacks"
+    worst = (0.0, "")
+    for name, right in oracle.items():
+        given = result[name]
+        if given.shape != right.shape:
+            return math.inf, f"{name}: shape {given.shape} for {right.shape}"
+        if not np.isfinite(given).all():
+            return math.inf, f"{name}: not finite"
+        scale = float(np.abs(right).max()) or 1.0
+        worst = max(worst, (float(np.abs(given - right).max()) / scale, name))
+    return worst
+
+
+def take_turns(
+    clocks: Mapping[str, Callable[[int], float]], rounds: int, seconds: float, warm_up: float = 2.0
+) -> dict[str, list[float]]:
+    """Time everyone once a round, in order, so that whatever slows the machine for a while slows all.
+
+    Args:
+        clocks: by name, a function that does a number of runs and returns the seconds of one step.
+        rounds: how often everyone is timed.
+        seconds: about how long one turn lasts; never less than one run.
+        warm_up: seconds of untimed runs before, in two runs at least (frameworks compile in the first).
+
+    Returns:
+        By name, the seconds of one step in each round.
+    """
+    runs = {name: _runs(clock, seconds, warm_up) for name, clock in clocks.items()}
+    timed: dict[str, list[float]] = {name: [] for name in clocks}
+    for _ in range(rounds):
+        for name, clock in clocks.items():
+            timed[name].append(clock(runs[name]))
+    return timed
+
+
+def _runs(clock: Callable[[int], float], seconds: float, warm_up: float) -> int:
+    """Warm up, and say how many runs fill a turn."""
+    import time
+
+    start = time.perf_counter()
+    clock(1)
+    while True:
+        before = time.perf_counter()
+        clock(1)
+        now = time.perf_counter()
+        if now - start > warm_up or now - before < warm_up / 100:
+            return max(1, round(seconds / max(now - before, 1e-6)))
+
+
+class Arena:
+    """Where contests are held: keeps one worker for each kind of contender, and ends them all when left.
+
+    Args:
+        settings: how long a contest lasts.
+        tell: called with a line about what is under way.
+        start: makes a worker (`Process`).
+    """
+
+    def __init__(
+        self, settings: Settings, tell: Callable[[str], None] = lambda line: None, start: Callable[..., Any] = Process
+    ) -> None:
+        self.settings = settings
+        self.tell = tell
+        self.versions: dict[str, dict[str, str]] = {}
+        self._start = start
+        self._workers: dict[str, Any] = {}
+        self._scratch = tempfile.TemporaryDirectory()
+
+    def __enter__(self) -> Arena:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.clear()
+        self._scratch.cleanup()
+
+    def clear(self) -> None:
+        """End all workers."""
+        for worker in self._workers.values():
+            worker.close()
+        self._workers.clear()
+
+    def hold(self, comparison: Comparison) -> Result:
+        """Check everyone against the oracle, then time those whose result is right, in turns."""
+        self.tell(comparison.title)
+        right = {name: self._right(oracle) for name, oracle in comparison.oracles.items()}
+        outcomes = [self._admit(one, right[one.oracle], comparison.steps) for one in comparison.contenders]
+        result = Result(comparison, outcomes)
+        if any(outcome.contender.ours and outcome.status == "wrong" for outcome in outcomes):
+            return result
+        admitted = {o.contender.name: o for o in outcomes if o.status == "timed"}
+        while admitted:
+            clocks = {name: self._clock(outcome) for name, outcome in admitted.items()}
+            try:
+                timed = take_turns(clocks, self.settings.rounds, self.settings.seconds)
+            except _Broken as broken:
+                outcome = admitted.pop(broken.name)
+                outcome.status, outcome.note = "failed", f"failed: {broken}"
+                continue
+            for name, seconds in timed.items():
+                admitted[name].seconds = seconds
+            break
+        return result
+
+    def worker(self, contender: Contender, role: str = "") -> Any:
+        """The process that this contender computes in.
+
+        Raises:
+            WorkerError: its interpreter does not exist.
+        """
+        python = INTERPRETERS[contender.environment]
+        key = f"{role}{contender.name}"
+        if key not in self._workers:
+            self._workers[key] = self._start(python, self.settings.threads, contender.variables)
+        return self._workers[key]
+
+    def _build(self, contender: Contender, role: str = "") -> Any:
+        worker = self.worker(contender, role)
+        reply = worker.ask(build=contender.subject, options=dict(contender.options))
+        self.versions[contender.name] = reply["versions"]
+        return worker
+
+    def _checked(self, contender: Contender, role: str = "") -> tuple[dict[str, Any], str]:
+        path = Path(self._scratch.name) / "arrays.npz"
+        served = self._build(contender, role).ask(check=str(path))["served"]
+        with np.load(path) as arrays:
+            return dict(arrays), served
+
+    def _right(self, oracle: Contender) -> dict[str, Any]:
+        arrays, _ = self._checked(oracle, "oracle ")
+        return arrays
+
+    def _admit(self, contender: Contender, right: Mapping[str, Any], steps: int) -> Outcome:
+        if not INTERPRETERS[contender.environment].exists():
+            return Outcome(contender, "missing", note=MISSING)
+        try:
+            arrays, served = self._checked(contender)
+        except WorkerError as error:
+            return Outcome(contender, "failed", note=f"failed: {error}")
+        error, where = difference(arrays, right)
+        tolerance = our_tolerance(steps) if contender.ours else PEER_TOLERANCE
+        if error > tolerance:
+            note = f"WRONG RESULT, not timed: error {error:.1e} of {where}, allowed {tolerance:.1e}"
+            return Outcome(contender, "wrong", error=error, note=note)
+        return Outcome(contender, error=error, note=f"ran on the {served}" if served else "")
+
+    def _clock(self, outcome: Outcome) -> Callable[[int], float]:
+        name = outcome.contender.name
+
+        def clock(runs: int) -> float:
+            try:
+                return float(self.worker(outcome.contender).ask(time=runs)["seconds"])
+            except WorkerError as error:
+                raise _Broken(name, str(error)) from error
+
+        return clock
+
+
+class _Broken(RuntimeError):
+    """A contender broke while it was timed."""
+
+    def __init__(self, name: str, said: str) -> None:
+        super().__init__(said)
+        self.name = name

@@ -1,0 +1,61 @@
+"""The machine a benchmark ran on, and the most it can compute."""
+
+from __future__ import annotations
+
+import os
+import platform
+import shutil
+import subprocess
+import tempfile
+from pathlib import Path
+
+#: Instruction sets that matter to a matrix product, the widest first: the flag of /proc/cpuinfo and its name.
+INSTRUCTION_SETS = {"avx512f": "AVX-512", "avx2": "AVX2", "avx": "AVX", "asimd": "NEON", "sse2": "SSE2"}
+
+SOURCE = Path(__file__).with_name("peak.cpp")
+
+
+def _cpuinfo() -> dict[str, str]:
+    """The first processor's entries in /proc/cpuinfo; empty where there is no such file."""
+    file = Path("/proc/cpuinfo")
+    if not file.is_file():
+        return {}
+    lines = (line.partition(":") for line in file.read_text().split("\n\n")[0].splitlines())
+    return {key.strip(): value.strip() for key, _, value in lines}
+
+
+def processors() -> int:
+    """How many processors this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def describe(threads: int) -> dict[str, str]:
+    """Processor, cores, widest instruction set, system and the load before the benchmark starts."""
+    info = _cpuinfo()
+    flags = set((info.get("flags") or info.get("Features") or "").split())
+    widest = next((name for flag, name in INSTRUCTION_SETS.items() if flag in flags), "instruction set unknown")
+    return {
+        "processor": info.get("model name") or platform.processor() or platform.machine(),
+        "cores": f"{processors()}, {threads} thread{'s' if threads > 1 else ''} used",
+        "instruction set": widest,
+        "system": f"{platform.system()} {platform.machine()}",
+        "load at the start": f"{os.getloadavg()[0]:.1f}" if hasattr(os, "getloadavg") else "unknown",
+    }
+
+
+def peak(threads: int) -> tuple[float | None, str]:
+    """Multiply-adds in float that `threads` processors reach, in GFLOP/s, and how that was measured.
+
+    Without a C++ compiler there is no figure, and the sentence says so.
+    """
+    compiler = os.environ.get("CXX") or shutil.which("c++") or shutil.which("g++") or shutil.which("clang++")
+    if compiler is None:
+        return None, "not measured: there is no C++ compiler here"
+    with tempfile.TemporaryDirectory() as folder:
+        program = Path(folder) / "peak"
+        flags = ["-O3", "-march=native", "-ffp-contract=fast", "-std=c++17", "-pthread"]
+        built = subprocess.run([compiler, *flags, SOURCE, "-o", program], capture_output=True, text=True, check=False)
+        if built.returncode:
+            return None, f"not measured: {compiler} could not compile {SOURCE.name}"
+        ran = subprocess.run([program, str(threads)], capture_output=True, text=True, check=True)
+    return float(ran.stdout), "independent multiply-adds in registers"
