@@ -41,7 +41,7 @@ $(PEERS): benchmarks/requirements.txt
 install: $(INSTALLED)  ## Set up .venv with the package, editable
 
 demo: $(INSTALLED)  ## Forecast the embedded share prices; writes demo/
-	$(BIN)/ostinato forecast --output demo
+	$(BIN)/ostinato forecast --output demo --overwrite
 	@echo "Look at demo/forecast.png; the numbers are in demo/forecast.csv"
 
 examples: $(INSTALLED)  ## Run every program of examples/ at small size

@@ -9,8 +9,10 @@ from typing import Any
 
 import pytest
 import torch
+from typer.main import get_command
 
 from ostinato.cells import CELLS
+from ostinato.cli.app import app
 from ostinato.compiler.cpp import print_cell
 from ostinato.scan import Weights, scan
 
@@ -41,12 +43,27 @@ def test_program_runs(text: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     exec(compile(text, "a document's program", "exec"), {})
 
 
+def commands() -> list[str]:
+    """Every `ostinato ...` command in the documents' code."""
+    text = "\n".join(path.read_text() for path in [*PROJECT.glob("*.md"), *PROJECT.glob("docs/*.md")])
+    blocks = re.findall(r"^```\n(.*?)^```", text, re.DOTALL | re.MULTILINE) + re.findall(r"`(ostinato [^`\n]+)`", text)
+    return sorted({line for line in "\n".join(blocks).splitlines() if line.startswith("ostinato ")})
+
+
 @pytest.mark.parametrize("text", quotes("README.md"))
 def test_quoted_cell_is_the_source(text: str) -> None:
     name = re.findall(r"^def (\w+)", text, re.MULTILINE)[0]
     source = (PROJECT / "src" / "ostinato" / "cells" / f"{name}.py").read_text()
     lines = [line for line in text.splitlines() if not line.startswith("def ")]
     assert [line for line in lines if line not in source.splitlines()] == []
+
+
+@pytest.mark.parametrize("line", commands())
+def test_command_is_understood(line: str) -> None:
+    _, name, *words = line.split()
+    command = get_command(app).commands[name]
+    known = {option for parameter in command.params for option in parameter.opts} | {"--help"}
+    assert [word for word in words if word.startswith("--") and word not in known] == []
 
 
 def test_the_readme_quotes_a_cell() -> None:
