@@ -1,0 +1,1 @@
+"""Tests of the compiler: graph, tracer, reverse mode, printer."""

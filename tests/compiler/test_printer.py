@@ -1,0 +1,105 @@
+"""The printed C++: by command, from the standard library alone, the same every time, and it compiles."""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from ostinato.cells import ACTIVATIONS, CELLS, Cell
+from ostinato.compiler.cpp import print_all, print_cell
+
+from .cells import EVERY, OWN
+
+ROOT = Path(__file__).parents[2]
+BARE = "import sys, runpy; sys.path.insert(0, {source!r}); runpy.run_module('ostinato.compiler', run_name='__main__')"
+
+
+def command(*arguments: str, seed: str = "0", check: bool = True) -> subprocess.CompletedProcess[str]:
+    """`python -m ostinato.compiler` with no site packages, no user settings, and this seed for the order of sets."""
+    code = BARE.format(source=str(ROOT / "src"))
+    return subprocess.run(
+        [sys.executable, "-S", "-c", code, *arguments],
+        env={"PATH": os.environ.get("PATH", ""), "PYTHONHASHSEED": seed, "PYTHONDONTWRITEBYTECODE": "1"},
+        capture_output=True,
+        text=True,
+        check=check,
+    )
+
+
+def test_the_command_prints_a_cell() -> None:
+    text = command("lstm").stdout
+    assert text.strip() == print_cell(CELLS["lstm"]).strip()
+    assert re.search(r"^struct lstm \{$", text, re.MULTILINE)
+    assert "// c_t     = f * c_{t-1} + i * g" in text, "the equations stand above the code"
+
+
+def test_the_command_prints_several_cells() -> None:
+    text = command("gru", "elman").stdout
+    assert [text.count(f"struct {name} {{") for name in ("gru", "elman", "lstm")] == [1, 1, 0]
+
+
+@pytest.mark.parametrize("arguments, words", [(("lstmm",), "'lstmm'"), ((), "name a cell")])
+def test_the_command_says_what_it_does_not_know(arguments: tuple[str, ...], words: str) -> None:
+    ran = command(*arguments, check=False)
+    assert ran.returncode == 2
+    assert words in ran.stderr
+    assert "Traceback" not in ran.stderr
+
+
+def test_the_header_holds_every_cell_and_activation(tmp_path: Path) -> None:
+    command("--output", str(tmp_path / "new" / "folder"))
+    (header,) = (tmp_path / "new" / "folder").iterdir()
+    text = header.read_text()
+    for name in CELLS:
+        assert f"struct {name} {{" in text
+        assert f"F({name})" in text
+    for number, name in enumerate(ACTIVATIONS):
+        assert f"struct {name}_activation {{\n  static constexpr int number = {number};" in text
+
+
+def test_the_text_is_the_same_every_time(tmp_path: Path) -> None:
+    texts = set()
+    for seed in ("1", "2", "3"):
+        command("--output", str(tmp_path), seed=seed)
+        texts.add((tmp_path / "cells.h").read_text())
+    assert texts == {print_all(CELLS.values())}
+
+
+@pytest.mark.parametrize("made", EVERY, ids=lambda made: made.name)
+def test_the_text_of_every_cell(made: Cell) -> None:
+    text = print_cell(made)
+    assert text == print_cell(made)
+    assert text.count("{") == text.count("}")
+    assert "None" not in text
+    assert not re.search(r"\b(inf|nan)\b", text), "no constant folded into infinity"
+    for entry in ("forward", "infer", "backward"):
+        assert f"static void {entry}(int level" in text
+
+
+def test_printing_does_not_depend_on_what_was_printed_before() -> None:
+    code = (
+        f"import sys; sys.path[:0] = [{str(ROOT / 'src')!r}]\n"
+        "from ostinato.cells import CELLS\nfrom ostinato.compiler.cpp import print_cell\n"
+        "print_cell(CELLS['lstm']); print_cell(CELLS['gru_reset_before']); print(print_cell(CELLS['gru']))"
+    )
+    ran = subprocess.run([sys.executable, "-S", "-c", code], capture_output=True, text=True, check=True)
+    assert ran.stdout.strip() == print_cell(CELLS["gru"]).strip()
+
+
+@pytest.mark.skipif(shutil.which("g++") is None, reason="there is no g++ here")
+def test_the_engine_compiles_with_every_cell_that_fits_the_contract(tmp_path: Path) -> None:
+    (tmp_path / "cells.h").write_text(print_all([*CELLS.values(), *OWN]))
+    arguments = ["-std=c++17", "-fsyntax-only", "-fopenmp", "-DOSTINATO_SET=baseline", "-Werror=uninitialized"]
+    ran = subprocess.run(
+        ["g++", *arguments, f"-I{ROOT / 'kernels'}", f"-I{tmp_path}", str(ROOT / "kernels" / "engine.cpp")],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert ran.returncode == 0, ran.stderr[-3000:]

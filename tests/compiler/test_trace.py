@@ -1,0 +1,160 @@
+"""From a cell's function to its program, and what is said about a function that is none."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from ostinato.cells import CELLS, cell, ops
+from ostinato.compiler import trace
+from ostinato.compiler.graph import node
+
+from .cells import EVERY, OWN, lem, min_gru, projected_lstm
+
+H_AND_X = node("state", attr=0), node("input")
+
+
+def branching(gate: Any, state: Any) -> Any:
+    return gate.a if gate.a else state.h
+
+
+def comparing(gate: Any, state: Any) -> Any:
+    return max(gate.a, state.h)
+
+
+def adding_text(gate: Any) -> Any:
+    return gate.a + "1"
+
+
+def returning_nothing(gate: Any) -> Any:
+    gate.a  # noqa: B018
+
+
+def returning_two(gate: Any, state: Any) -> Any:
+    return gate.a, state.h
+
+
+def with_an_unknown_gate(gate: Any) -> Any:
+    return gate.a + gate.candidate
+
+
+def with_an_unknown_state(gate: Any, state: Any) -> Any:
+    return gate.a * state.memory
+
+
+def with_an_unknown_parameter(gate: Any, p: Any) -> Any:
+    return gate.a * p.peephole
+
+
+def using_a_product_twice(gate: Any) -> Any:
+    return gate.a + gate.x.a
+
+
+def using_a_product_of_two_vectors(gate: Any, state: Any) -> Any:
+    return gate.a + gate.using(h=2.0 * state.h).a
+
+
+def without_gates(state: Any) -> Any:
+    return 0.5 * state.h
+
+
+def calling_torch(gate: Any) -> Any:
+    import torch
+
+    return torch.tanh(gate.a)
+
+
+WRONG: dict[str, tuple[Callable, type[Exception], str]] = {
+    "an if on data": (branching, TypeError, "cannot branch on data; write select"),
+    "a comparison": (comparing, TypeError, ">"),
+    "text": (adding_text, TypeError, "got str"),
+    "no result": (returning_nothing, TypeError, "NoneType"),
+    "too many results": (returning_two, ValueError, "returned 2 values"),
+    "an unknown gate": (with_an_unknown_gate, AttributeError, "no gate 'candidate'; its gates are a"),
+    "an unknown state": (with_an_unknown_state, AttributeError, "memory"),
+    "an unknown parameter": (with_an_unknown_parameter, AttributeError, "peephole"),
+    "a product in two sums": (using_a_product_twice, ValueError, "in two sums"),
+    "a gate of two vectors": (using_a_product_of_two_vectors, ValueError, "in two sums"),
+    "an unused gate": (without_gates, ValueError, "never uses its gate a"),
+    "a function of torch": (calling_torch, TypeError, "Node"),
+}
+
+
+@pytest.mark.parametrize("step, kind, words", WRONG.values(), ids=WRONG)
+def test_a_wrong_function_says_what_is_wrong(step: Callable, kind: type[Exception], words: str) -> None:
+    made = cell(gates="a", states="h")(step)
+    with pytest.raises(kind, match=words):
+        trace(made)
+
+
+def test_both_products_of_a_gate_may_be_used_once_each() -> None:
+    @cell(gates="a b", states="h")
+    def apart(gate: Any) -> Any:
+        return gate.x.a * gate.h.a + gate.b
+
+    program = trace(apart)
+    assert program.blocks == {"W": ("a", "b"), "U": ("a", "b")}
+    assert sorted(len(program.terms(column)) for column in program.columns) == [1, 1, 2]
+
+
+def test_one_value_may_be_used_as_often_as_one_likes() -> None:
+    @cell(gates="a", states="h", phi="tanh")
+    def often(gate: Any, phi: Any) -> Any:
+        a = gate.a
+        return a * a + phi(a) + gate.a
+
+    assert len(trace(often).columns) == 1
+
+
+@pytest.mark.parametrize("made", EVERY, ids=lambda made: made.name)
+def test_a_program_is_whole(made: Any) -> None:
+    program = trace(made)
+    assert len(program.new_states) == len(made.states)
+    entered = [(matrix, block) for column in program.columns for _, matrix, block in program.terms(column)]
+    assert len(entered) == len(set(entered)), "no block is in two columns"
+    assert sorted(entered) == sorted((m, k) for m, names in program.blocks.items() for k in range(len(names)))
+    for names in program.blocks.values():
+        assert names == tuple(gate for gate in made.gates if gate in names), "blocks stand in the cell's order"
+    assert trace(made) is program
+
+
+def test_the_programs_of_known_cells() -> None:
+    lstm, gru, before = (trace(CELLS[name]) for name in ("lstm", "gru", "gru_reset_before"))
+    assert [column.attr[0] for column in lstm.columns] == ["i", "f", "g", "o"]
+    assert all(set(column.args) == set(H_AND_X) for column in lstm.columns)
+    assert lstm.vectors == ()
+    assert sorted(column.attr[0] for column in gru.columns) == ["h.n", "r", "x.n", "z"]
+    assert len(before.vectors) == 1
+    assert before.blocks == {"W": ("r", "z", "n"), "U": ("r", "z", "n")}
+
+
+def test_the_room_in_the_contract() -> None:
+    assert trace(min_gru).blocks == {"W": ("z", "n"), "U": ()}
+    assert trace(projected_lstm).blocks == {"W": ("i", "f", "g", "o"), "U": ("i", "f", "g", "o", "r")}
+    (z,) = trace(lem).vectors
+    assert z is trace(lem).new_states[1], "the second product reads the new state"
+
+
+def test_tracing_leaves_no_cell_out() -> None:
+    assert {made.name for made in OWN}.isdisjoint(CELLS)
+    for made in OWN:
+        assert trace(made).cell is made
+
+
+def test_a_cell_of_the_same_name_is_traced_for_itself() -> None:
+    @cell(gates="a", states="h", phi="tanh")
+    def elman(gate: Any, state: Any, phi: Any) -> Any:
+        return phi(gate.a) - state.h
+
+    assert trace(elman).new_states != trace(CELLS["elman"]).new_states
+
+
+def test_functions_of_numbers_are_folded() -> None:
+    @cell(gates="a", states="h")
+    def folded(gate: Any) -> Any:
+        return gate.a * ops.exp(0.0) + ops.tanh(0.0)
+
+    (new,) = trace(folded).new_states
+    assert new.op == "gate"
