@@ -1,0 +1,34 @@
+"""`ostinato predict`: the future from a saved run, printed and written."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from rich.console import Console
+from rich.table import Table as Grid
+
+from ..forecast import ForecastError, predict
+from ..forecast.folder import write_rows
+from .report import label, line
+
+
+def run(
+    folder: Path, csv: Path | None, count: int | None, sort: bool, output: Path | None, overwrite: bool, quiet: bool
+) -> None:
+    """See `app.predict`."""
+    console = Console(quiet=quiet, highlight=False)
+    if output is not None and output.exists() and not overwrite:
+        raise ForecastError(f"{output} exists already; choose another --output, or pass --overwrite")
+    rows = predict(folder, csv, count, sort)
+    path = output or folder / "prediction.csv"
+    try:
+        write_rows(rows, path)
+    except OSError as error:
+        raise ForecastError(f"{path} cannot be written: {error.strerror or error}; choose another --output") from None
+    grid = Grid(box=None, padding=(0, 2), header_style="bold")
+    for name in rows.columns:
+        grid.add_column(name, justify="right")
+    for row in rows.itertuples(index=False):
+        grid.add_row(label(row[0]), f"{row[1]:.6g}")
+    console.print(grid)
+    line(console, "written", str(path))

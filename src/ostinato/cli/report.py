@@ -1,0 +1,118 @@
+"""What is printed: how the rows were read and split, the model, the table of scores, and what it comes to."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from rich.console import Console
+from rich.table import Table as Grid
+from rich.text import Text
+
+from ..forecast import Forecast, Plan
+from ..forecast.score import Score, percent
+from ..forecast.table import day
+
+SCALINGS = {"minmax": "levels from 0 to 1", "steps": "steps"}
+
+
+def show_plan(console: Console, plan: Plan) -> None:
+    """How the rows were read and split."""
+    table, split = plan.table, plan.split
+    gaps = f"{table.frequency.gaps} gap{'s' * (table.frequency.gaps != 1)}"
+    dated = table.frequency.name if table.dates is None else f"{table.frequency.name}, {gaps}, 0 duplicates"
+    line(
+        console,
+        "read",
+        f"{table.source}: {len(table)} rows, {dated}, {table.label(0)} to {table.label(-1 % len(table))}",
+    )
+    line(console, "target", table.target + (f"; covariates {', '.join(table.covariates)}" if table.covariates else ""))
+    parts = f"train {split.train} | validation {split.validation} | test {split.test}"
+    begin = table.label(plan.test_start)
+    line(console, "split", f"{parts} rows, in order of time, test from {begin}; scaled by the train rows only")
+
+
+def show_result(console: Console, result: Forecast, folder: Path) -> None:
+    """The model, its scores beside the baselines', the verdict, the lag check, and where it all is."""
+    line(console, "model", _model(result))
+    settings = result.plan.settings
+    ahead = f"{settings.horizon} row{'s' * (settings.horizon > 1)} ahead"
+    line(console, "test", f"{result.plan.split.test} rows, predicted {ahead} from true values")
+    console.print(_grid(result))
+    better = result.scores[-1].against["naive"].better
+    line(console, "verdict", result.verdict, "bold green" if better else "bold yellow")
+    line(console, "lag check", str(result.lag))
+    if result.plan.future:
+        line(console, "future", _future(result))
+    line(
+        console,
+        "written",
+        f"{folder}/ with forecast.csv, forecast.png, metrics.json, and the model: ostinato predict {folder}",
+    )
+
+
+def line(console: Console, name: str, text: str, style: str = "") -> None:
+    """A name in the margin, and text that wraps beside it."""
+    grid = Grid.grid(padding=(0, 2))
+    grid.add_column(width=9, style="bold cyan", no_wrap=True)
+    grid.add_column(overflow="fold")
+    grid.add_row(Text(name), Text(text, style=style))
+    console.print(grid)
+
+
+def _model(result: Forecast) -> str:
+    plan, training = result.plan, result.training
+    settings = plan.settings
+    network = f"{settings.cell.upper()} {settings.layers}x{settings.units}" + (" + linear" if settings.highway else "")
+    logs = " of logarithms" if getattr(plan.transformation, "logs", (False,))[0] else ""
+    epochs = len(training.history)
+    stopped = f"{epochs} epochs" if epochs == settings.epochs else f"stopped at epoch {epochs}"
+    if training.best < epochs:
+        stopped += f", weights of epoch {training.best}" + (
+            " (naive)" if not training.best and settings.highway else ""
+        )
+    if result.training.history:
+        stopped += f", loss {training.history[0].loss:.4g} to {training.history[-1].loss:.4g}"
+    return (
+        f"{network}, window {plan.window}, horizon {settings.horizon}, {SCALINGS[settings.scaling]}{logs}; "
+        f"{result.model.count_params():,} parameters; {training.seconds:.1f} s; {stopped}"
+    )
+
+
+def _grid(result: Forecast) -> Grid:
+    grid = Grid(box=None, padding=(0, 2), header_style="bold", pad_edge=True)
+    grid.add_column("")
+    for name in ("RMSE", "MAE", "MAPE", "MASE", "skill vs naive", "95% CI"):
+        grid.add_column(name, justify="right")
+    for score in result.scores:
+        model = score is result.scores[-1]
+        name = result.plan.settings.cell.upper() if model else score.name
+        if score.name == "seasonal naive":
+            name += f" ({result.plan.season})"
+        grid.add_row(name, *_cells(score), style="bold" if model else "")
+    return grid
+
+
+def _cells(score: Score) -> list[str]:
+    mape = "–" if np.isnan(score.mape) else f"{score.mape:.2f}%"
+    mase = "–" if np.isnan(score.mase) else f"{score.mase:.3f}"
+    cells = [f"{score.rmse:.4g}", f"{score.mae:.4g}", mape, mase]
+    skill = score.against.get("naive")
+    return (
+        [*cells, "", ""]
+        if skill is None
+        else [*cells, percent(skill.value), f"{percent(skill.low)} to {percent(skill.high)}"]
+    )
+
+
+def _future(result: Forecast) -> str:
+    rows = result.rows[result.rows["actual"].isna()]
+    shown = [f"{label(row[0])} {row[2]:.6g}" for row in rows.head(5).itertuples(index=False)]
+    return ", ".join(shown) + (f", ... {len(rows)} rows" if len(rows) > 5 else "")
+
+
+def label(row: Any) -> str:
+    """A date or a row number, for people."""
+    return day(row) if isinstance(row, pd.Timestamp) else str(row)

@@ -1,0 +1,96 @@
+"""How far a forecast is from the truth, and whether it beats another one.
+
+`actual` and `forecast` are arrays of the same shape, in the unit of the series.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+RESAMPLES = 2000
+
+
+def rmse(actual: np.ndarray, forecast: np.ndarray) -> float:
+    """Root mean squared error."""
+    return float(np.sqrt(np.mean((actual - forecast) ** 2)))
+
+
+def mae(actual: np.ndarray, forecast: np.ndarray) -> float:
+    """Mean absolute error."""
+    return float(np.mean(np.abs(actual - forecast)))
+
+
+def mape(actual: np.ndarray, forecast: np.ndarray) -> float:
+    """Mean absolute percentage error, in percent; not a number where an actual value is 0."""
+    if np.any(actual == 0):
+        return float("nan")
+    return float(100 * np.mean(np.abs((actual - forecast) / actual)))
+
+
+def seasonal_scale(training: np.ndarray, season: int) -> float:
+    """What MASE divides by: the mean absolute change over one season on the training rows."""
+    return float(np.mean(np.abs(training[season:] - training[:-season])))
+
+
+def mase(actual: np.ndarray, forecast: np.ndarray, scale: float) -> float:
+    """Mean absolute scaled error; not a number where the scale is 0.
+
+    Hyndman and Koehler, "Another look at measures of forecast accuracy", International Journal of Forecasting 22, 2006.
+
+    Args:
+        scale: `seasonal_scale` of the training rows.
+    """
+    return mae(actual, forecast) / scale if scale > 0 else float("nan")
+
+
+@dataclass(frozen=True)
+class Skill:
+    """1 - RMSE / RMSE of the reference forecast, with its 95% confidence interval.
+
+    1 is perfect, 0 as good as the reference, below 0 worse; not a number where the reference makes no error.
+    """
+
+    value: float
+    low: float
+    high: float
+
+    @property
+    def better(self) -> bool:
+        """Whether the whole interval lies above 0."""
+        return self.low > 0
+
+    @property
+    def worse(self) -> bool:
+        """Whether the whole interval lies below 0."""
+        return self.high < 0
+
+
+def skill(actual: np.ndarray, forecast: np.ndarray, reference: np.ndarray, block: int = 1, seed: int = 0) -> Skill:
+    """The skill of a forecast against a reference forecast.
+
+    The interval is the percentile interval of the circular moving-block bootstrap over time: whole blocks of rows are
+    drawn, both forecasts' errors together, so that errors that hang together in time stay together.
+    Künsch, "The jackknife and the bootstrap for general stationary observations", Annals of Statistics 17, 1989;
+    Politis and Romano, "A circular block-resampling procedure for stationary data", 1992.
+
+    Args:
+        actual, forecast, reference: (rows) in the order of time.
+        block: shortest block; at least the horizon of the forecast. Blocks are no shorter than the cube root of rows.
+        seed: of the resampling.
+    """
+    losses = np.stack([(actual - forecast) ** 2, (actual - reference) ** 2])
+    if losses[1].sum() == 0:
+        return Skill(float("nan"), float("nan"), float("nan"))
+    rows = len(actual)
+    block = min(rows, max(block, round(rows ** (1 / 3))))
+    # sums over every block that begins at each row, the end joined to the beginning
+    running = np.cumsum(np.concatenate([np.zeros((2, 1)), losses, losses[:, :block]], axis=1), axis=1)
+    sums = running[:, block : block + rows] - running[:, :rows]
+    draws = np.random.default_rng(seed).integers(rows, size=(RESAMPLES, -(-rows // block)))
+    drawn = sums[:, draws].sum(axis=-1)
+    drawn = drawn[:, drawn[1] > 0]
+    low, high = np.percentile(1 - np.sqrt(np.maximum(drawn[0], 0) / drawn[1]), [2.5, 97.5])
+    value = 1 - np.sqrt(losses[0].sum() / losses[1].sum())
+    return Skill(float(value), float(low), float(high))

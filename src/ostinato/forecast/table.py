@@ -1,0 +1,302 @@
+"""From a CSV file, or a pandas frame, to one checked series in the order of time."""
+
+from __future__ import annotations
+
+import difflib
+import warnings
+from collections.abc import Sequence
+from dataclasses import dataclass
+from importlib import resources
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from .errors import ForecastError
+from .frequency import ROWS, Frequency, detect
+
+DATE_NAMES = ("date", "datetime", "timestamp", "time", "ds", "day", "week", "month", "year", "period")
+#: The series that is forecast when no file is given: its name, and its target.
+DEMO = "AAPL"
+DEMO_TARGET = "Open"
+
+
+@dataclass(frozen=True)
+class Table:
+    """A series and its covariates, in the order of time, without a hole.
+
+    Attributes:
+        source: where it comes from, for people.
+        columns: names of the values' columns; the target first.
+        values: (rows, columns) float64, all finite.
+        dates: (rows) increasing, or None where there is no date column.
+        date: name of the date column, or None.
+        frequency: how the dates are spaced.
+    """
+
+    source: str
+    columns: tuple[str, ...]
+    values: np.ndarray
+    dates: pd.DatetimeIndex | None
+    date: str | None
+    frequency: Frequency
+
+    @property
+    def target(self) -> str:
+        return self.columns[0]
+
+    @property
+    def covariates(self) -> tuple[str, ...]:
+        return self.columns[1:]
+
+    def __len__(self) -> int:
+        return len(self.values)
+
+    def label(self, row: int) -> str:
+        """The date of a row, or its number (from 1)."""
+        return f"row {row + 1}" if self.dates is None else day(self.dates[row])
+
+    def following(self, later: Table) -> Table:
+        """This table with the rows of `later` after its own.
+
+        Raises:
+            ForecastError: only one of them has dates, or the later rows do not begin after the last of these.
+        """
+        if (self.dates is None) != (later.dates is None):
+            with_dates, without = (later, self) if self.dates is None else (self, later)
+            raise ForecastError(
+                f"{with_dates.source} has the date column {with_dates.date!r} and {without.source} has none; "
+                "give both dates, or neither"
+            )
+        values = np.concatenate([self.values, later.values])
+        if self.dates is None or later.dates is None:
+            return Table(self.source, self.columns, values, None, None, self.frequency)
+        if later.dates[0] <= self.dates[-1]:
+            raise ForecastError(
+                f"{later.source} begins at {day(later.dates[0])}, {self.source} ends at {day(self.dates[-1])}; "
+                "the test rows must all be later than the training rows"
+            )
+        dates = pd.DatetimeIndex(self.dates.append(later.dates))
+        return Table(self.source, self.columns, values, dates, self.date, self.frequency)
+
+
+def day(date: pd.Timestamp) -> str:
+    """A date as people write it: without the time where that is midnight."""
+    return str(date.date()) if date == date.normalize() else date.isoformat(sep=" ")
+
+
+def read_csv(path: str | Path) -> pd.DataFrame:
+    """The cells of a CSV file (comma, semicolon or tab; also compressed) as text.
+
+    Raises:
+        ForecastError: there is no such file, or it is no CSV with a header and at least one row.
+    """
+    path = Path(path)
+    if path.is_dir():
+        raise ForecastError(f"{path} is a directory; expected a CSV file")
+    if not path.exists():
+        raise ForecastError(f"{path} does not exist; expected a CSV file")
+    try:
+        frame = _cells(path, ",")
+        for separator in (";", "\t"):
+            if len(frame.columns) == 1 and separator in str(frame.columns[0]):
+                frame = _cells(path, separator)
+    except pd.errors.EmptyDataError:
+        raise ForecastError(f"{path} is empty; expected a header and rows") from None
+    except (pd.errors.ParserError, UnicodeError, EOFError) as error:
+        raise ForecastError(f"{path} is not a CSV file: {' '.join(str(error).split())}") from None
+    except OSError as error:
+        raise ForecastError(f"{path} cannot be read: {error.strerror or error}") from None
+    if not isinstance(frame.index, pd.RangeIndex):
+        raise ForecastError(f"{path} has rows with more fields than its header; give every column a name")
+    if any("\0" in str(cell) for cell in [*frame.columns, *frame.head(20).to_numpy().ravel()]):
+        raise ForecastError(f"{path} is not a CSV file: it holds binary data")
+    if frame.empty:
+        raise ForecastError(f"{path} has a header but no rows; expected one row a date")
+    return frame.rename(columns=lambda name: str(name).strip())
+
+
+def _cells(path: Path, separator: str) -> pd.DataFrame:
+    return pd.read_csv(path, sep=separator, dtype=str, encoding="utf-8-sig", skipinitialspace=True)
+
+
+def read_demo() -> pd.DataFrame:
+    """Daily Apple share prices, 2000-03-01 to 2013-03-01, from the package bokeh-sampledata (public domain).
+
+    Raises:
+        ForecastError: the package is not installed.
+    """
+    try:
+        stocks = resources.files("bokeh_sampledata") / "_data" / "stocks.csv.gz"
+        with resources.as_file(stocks) as path:
+            frame = pd.read_csv(path, dtype=str)
+    except (ModuleNotFoundError, FileNotFoundError):
+        raise ForecastError(
+            "no CSV was given, and the built-in prices come from the package bokeh-sampledata, which is not here; "
+            "name a CSV, or pip install 'ostinato[demo]'"
+        ) from None
+    return frame[frame["Ticker"] == DEMO].drop(columns="Ticker").reset_index(drop=True)
+
+
+def make_table(
+    frame: pd.DataFrame,
+    target: str | None = None,
+    *,
+    source: str = "the table",
+    date: str | None = None,
+    covariates: Sequence[str] = (),
+    sort: bool = False,
+) -> Table:
+    """A checked series out of the columns of a frame (of text, as `read_csv` gives it, or typed).
+
+    Args:
+        frame: one row a date. An index of dates counts as a column.
+        target: the column to forecast; may be left out where only one column is numeric.
+        source: where the frame comes from, for error messages.
+        date: the column of dates; None looks for a column that is named like one, or else reads as one.
+        covariates: further numeric columns.
+        sort: put the rows into the order of their dates; otherwise they must stand in it.
+
+    Raises:
+        ForecastError: a column is missing, is not numeric, or has holes; dates cannot be read, repeat or go back.
+    """
+    if isinstance(frame.index, pd.DatetimeIndex):
+        frame = frame.reset_index(names=frame.index.name or "date")
+    frame = frame.rename(columns=str)
+    for name in (target, date, *covariates):
+        if name is not None and name not in frame.columns:
+            raise ForecastError(_no_column(name, list(frame.columns), source))
+    date = date or _find_date(frame, target)
+    target = target or _only_numeric(frame, date, source)
+    columns = (target, *covariates)
+    if len(set(columns)) < len(columns) or date in columns:
+        raise ForecastError(
+            f"target, covariates and date must be different columns; got {', '.join(columns)} and {date}"
+        )
+
+    dates = None if date is None else _read_dates(frame[date], date, source)
+    order = np.arange(len(frame)) if dates is None else _in_order(dates, date or "", source, sort)
+    dates = None if dates is None else dates[order]
+    values = np.stack([_numbers(frame[name], name, dates, order, source) for name in columns], axis=1)
+    return Table(source, columns, values, dates, date, ROWS if dates is None else detect(dates))
+
+
+def _no_column(name: str, columns: list[str], source: str) -> str:
+    near = difflib.get_close_matches(name.lower(), [column.lower() for column in columns], n=1, cutoff=0.6)
+    match = next((column for column in columns if near and column.lower() == near[0]), None)
+    hint = f"; did you mean {match!r}?" if match else ""
+    return f"{source} has no column {name!r}; its columns are {', '.join(columns)}{hint}"
+
+
+def _as_numbers(column: pd.Series) -> np.ndarray:
+    return pd.to_numeric(column, errors="coerce").to_numpy(float, na_value=np.nan)
+
+
+def _is_numeric(column: pd.Series) -> bool:
+    if pd.api.types.is_datetime64_any_dtype(column.dtype):
+        return False
+    filled = column.notna()
+    return bool(filled.any()) and bool(np.isfinite(_as_numbers(column[filled])).all())
+
+
+def _only_numeric(frame: pd.DataFrame, date: str | None, source: str) -> str:
+    numeric = [name for name in frame.columns if name != date and _is_numeric(frame[name])]
+    if not numeric:
+        raise ForecastError(f"{source} has no numeric column to forecast; its columns are {', '.join(frame.columns)}")
+    if len(numeric) > 1:
+        raise ForecastError(f"{source} has several numeric columns ({', '.join(numeric)}); name one with --target")
+    return numeric[0]
+
+
+def _find_date(frame: pd.DataFrame, target: str | None) -> str | None:
+    candidates = [name for name in frame.columns if name != target]
+    for name in candidates:
+        if pd.api.types.is_datetime64_any_dtype(frame[name].dtype) or name.strip().lower() in DATE_NAMES:
+            return name
+    for name in candidates:
+        if not _is_numeric(frame[name]) and frame[name].notna().any() and parse_dates(frame[name]).notna().all():
+            return name
+    return None
+
+
+def parse_dates(column: pd.Series) -> pd.Series:
+    """Dates out of text or numbers, without time zone; NaT where a cell is none.
+
+    Numbers are years (1949), days (20150102) or seconds or milliseconds since 1970. Where 03/04/2020 can be read in
+    both ways, the way that puts the rows in order wins, and the month first where both do.
+    """
+    if pd.api.types.is_datetime64_any_dtype(column.dtype):
+        return pd.to_datetime(column, utc=True).dt.tz_localize(None)
+    text = column.astype("string").str.strip()
+    if _is_numeric(column):
+        number = float(np.nanmedian(_as_numbers(column)))
+        digits = text.str.replace(r"\.0*$", "", regex=True)
+        if 1000 <= number < 3000:
+            return pd.to_datetime(digits, format="%Y", errors="coerce")
+        if 1e7 < number < 1e8:
+            return pd.to_datetime(digits, format="%Y%m%d", errors="coerce")
+        return pd.to_datetime(pd.to_numeric(text), unit="s" if number < 1e11 else "ms", errors="coerce")
+    readings = [pd.to_datetime(text, format="ISO8601", errors="coerce", utc=True)]
+    if readings[0].isna().any():
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", UserWarning)  # pandas warns where one format does not fit all cells
+            readings += [pd.to_datetime(text, dayfirst=first, errors="coerce", utc=True) for first in (False, True)]
+    best = max(readings, key=lambda dates: (int(dates.notna().sum()), bool(dates.is_monotonic_increasing)))
+    return best.dt.tz_localize(None)
+
+
+def _read_dates(column: pd.Series, name: str, source: str) -> pd.DatetimeIndex:
+    dates = parse_dates(column)
+    unread = np.flatnonzero(dates.isna().to_numpy())
+    if len(unread):
+        cell = column.iloc[unread[0]]
+        given = "is empty" if pd.isna(cell) else f"is {str(cell)!r}"
+        raise ForecastError(
+            f"{source}: {name} {given} in row {unread[0] + 1}, which is not a date; "
+            "write dates as 2020-01-31, or name another column with --date"
+        )
+    return pd.DatetimeIndex(dates)
+
+
+def _in_order(dates: pd.DatetimeIndex, name: str, source: str, sort: bool) -> np.ndarray:
+    order = np.argsort(dates.to_numpy(), kind="stable") if sort else np.arange(len(dates))
+    steps = np.diff(dates[order].to_numpy())
+    twice = dates[dates.duplicated()]
+    if len(twice):
+        raise ForecastError(
+            f"{source}: {len(twice)} of {len(dates)} rows repeat a date, the first {day(twice[0])}; "
+            f"keep one row a date of {name}"
+        )
+    back = np.flatnonzero(steps < np.timedelta64(0))
+    if len(back):
+        row = int(back[0]) + 1
+        raise ForecastError(
+            f"{source}: the dates are not in order, {day(dates[row])} in row {row + 1} comes after "
+            f"{day(dates[row - 1])}; put the earliest row first, or pass --sort"
+        )
+    return order
+
+
+def _numbers(
+    column: pd.Series, name: str, dates: pd.DatetimeIndex | None, order: np.ndarray, source: str
+) -> np.ndarray:
+    column = column.iloc[order]
+    values = _as_numbers(column)
+    missing = np.flatnonzero(column.isna().to_numpy())
+    wrong = np.flatnonzero(~np.isfinite(values) & column.notna().to_numpy())
+
+    def where(row: int) -> str:
+        return f"row {order[row] + 1}" + ("" if dates is None else f" ({day(dates[row])})")
+
+    if len(wrong):
+        cell = str(column.iloc[wrong[0]])
+        raise ForecastError(
+            f"{source}: {name} is {cell!r} in {where(wrong[0])}, which is not a finite number; "
+            "write plain numbers such as 1234.5, without currency or thousands separators"
+        )
+    if len(missing):
+        raise ForecastError(
+            f"{source}: {name} is missing in {len(missing)} of {len(values)} rows, the first {where(missing[0])}; "
+            "fill those values in, or remove the rows"
+        )
+    return values
