@@ -44,9 +44,10 @@ demo: $(INSTALLED)  ## Forecast the embedded share prices; writes demo/
 	$(BIN)/ostinato forecast --output demo --overwrite
 	@echo "Look at demo/forecast.png; the numbers are in demo/forecast.csv"
 
-examples: $(INSTALLED)  ## Run every program of examples/ at small size
-	@for program in examples/*.py; do \
-	  echo "== $$program --quick"; $(BIN)/python $$program --quick || exit 1; \
+examples: $(INSTALLED)  ## Run every program of examples/ for a few epochs
+	@mkdir -p build/examples
+	@cd build/examples && for program in $(CURDIR)/examples/*.py; do \
+	  echo "== $$(basename $$program) --epochs 3"; $(abspath $(BIN))/python $$program --epochs 3 || exit 1; \
 	done
 
 test: $(INSTALLED)  ## Run the fast tests
