@@ -61,7 +61,7 @@ def test_quoted_cell_is_the_source(text: str) -> None:
 @pytest.mark.parametrize("line", commands())
 def test_command_is_understood(line: str) -> None:
     _, name, *words = line.split()
-    command = get_command(app).commands[name]
+    command: Any = vars(get_command(app))["commands"][name]
     known = {option for parameter in command.params for option in parameter.opts} | {"--help"}
     assert [word for word in words if word.startswith("--") and word not in known] == []
 
