@@ -3,7 +3,7 @@
 
 PYTHON ?= python3
 VENV ?= .venv
-BENCH_VENV ?= .venv-bench
+BENCH_VENV := .venv-bench
 BIN := $(VENV)/bin
 PIP_INSTALL := $(BIN)/python -m pip install --quiet --constraint constraints.txt
 
