@@ -10,18 +10,17 @@ namespace OSTINATO_SET {
 constexpr long kChunk = 96;
 
 template <class T, int M, int N>
-void outer_tile(const T* const* a, long at_row, long depth, const T* b, T* c, long c_row) {
+void outer_tile(const T* a, long a_row, long depth, const T* b, T* c, long c_row) {
   using V = Vector<T>;
   V sum[M][N];
   for (int m = 0; m < M; ++m)
     for (int n = 0; n < N; ++n) sum[m][n] = load<V>(c + m * c_row + n * lanes<V>);
-  for (long k = 0; k < depth; ++k, b += N * lanes<V>) {
-    const T* left = a[k] + at_row;
+  for (long k = 0; k < depth; ++k, a += a_row, b += N * lanes<V>) {
     V right[N];
     for (int n = 0; n < N; ++n) right[n] = load<V>(b + n * lanes<V>);
     for (int m = 0; m < M; ++m) {
-      const V l = V{} + left[m];
-      for (int n = 0; n < N; ++n) sum[m][n] += l * right[n];
+      const V left = V{} + a[m];
+      for (int n = 0; n < N; ++n) sum[m][n] += left * right[n];
     }
   }
   for (int m = 0; m < M; ++m)
@@ -29,7 +28,7 @@ void outer_tile(const T* const* a, long at_row, long depth, const T* b, T* c, lo
 }
 
 template <class T>
-using OuterTile = void (*)(const T* const*, long, long, const T*, T*, long);
+using OuterTile = void (*)(const T*, long, long, const T*, T*, long);
 
 template <class T, int N, int M = tile_rows(N)>
 OuterTile<T> find_outer(int m) {
@@ -63,31 +62,45 @@ class WeightGradient {
     for (int k = 0; k < product.terms; ++k)
       if (wanted(k)) depth_ += layout.size_of(product.term[k].vector);
     splits_ = std::clamp(std::min(16 / panels_.count, layout.tokens() / 256), 1L, 16L);
+    // an odd number of cache lines, so that rows do not fall on the same few places of the cache
+    vectors_row_ = rounded(depth_, 32) + 16;
     sums_ = carver.array<T>(splits_ * (depth_ + 1) * columns_);
-    zeros_ = carver.array<T>(std::max(layout.call.units, layout.call.input_size));
   }
 
   long splits() const { return splits_; }
   long panels() const { return panels_.count; }
-  void clear() const { std::memset(zeros_, 0, std::max(layout_.call.units, layout_.call.input_size) * sizeof(T)); }
+
+  // How much room `sum` needs for a chunk.
+  long packed_size() const { return kChunk * (panels_.vectors * lanes<Vector<T>> + vectors_row_); }
 
   // One range of tokens, for panels first..last.
-  void sum(long split, long first, long last, T* panel) const {
+  void sum(long split, long first, long last, T* packed) const {
     const long from = layout_.tokens() * split / splits_, to = layout_.tokens() * (split + 1) / splits_;
     T* sums = sums_ + split * (depth_ + 1) * columns_;
     const long begin = panels_.first(first) * lanes<Vector<T>>, end = panels_.first(last) * lanes<Vector<T>>;
     for (long row = 0; row <= depth_; ++row) std::memset(sums + row * columns_ + begin, 0, (end - begin) * sizeof(T));
     long t = 0;
     while (t + 1 < layout_.call.steps && layout_.tokens_before(t + 1) <= from) ++t;
-    const T* vectors[2][kChunk];
+    T* const vectors = packed + kChunk * panels_.vectors * lanes<Vector<T>>;
     for (long token = from; token < to;) {
       const long count = std::min(kChunk, to - token);
       for (long k = 0; k < count; ++k) {
         while (token + k >= layout_.tokens_before(t + 1)) ++t;
         const long row = token + k - layout_.tokens_before(t);
-        for (int term = 0; term < product_.terms; ++term) vectors[term][k] = vector(product_.term[term].vector, t, row);
+        T* to = vectors + k * vectors_row_;
+        for (int term = 0; term < product_.terms; ++term) {
+          if (!wanted(term)) continue;
+          const long size = layout_.size_of(product_.term[term].vector);
+          copy_row(to, vector(product_.term[term].vector, t, row), size);
+          to += size;
+        }
       }
-      for (long p = first; p < last; ++p) sum_panel(p, token, count, vectors, sums, panel);
+      pack(token, count, first, last, sums, packed);
+      const T* panel = packed;
+      for (long p = first; p < last; ++p) {
+        sum_panel(p, count, vectors, sums, panel);
+        panel += count * panels_.width(p) * lanes<Vector<T>>;
+      }
       token += count;
     }
   }
@@ -127,60 +140,61 @@ class WeightGradient {
  private:
   bool wanted(int term) const { return layout_.call.weights_gradient[product_.term[term].matrix].data != 0; }
 
+  // What a row fed into the product at step t; null is zeros.
   const T* vector(int code, long t, long row) const {
-    if (!layout_.runs(t, row)) return zeros_;
+    if (!layout_.runs(t, row)) return nullptr;
     if (code == 0) return layout_.of(layout_.call.x, t, row);
-    const T* found = nullptr;
-    if (code <= layout_.program.states)
-      found = layout_.before(code - 1, t, row);
-    else
-      found = layout_.slots(t, row) + layout_.program.vector_slot[code - 1 - layout_.program.states] * layout_.width;
-    return found ? found : zeros_;
+    if (code <= layout_.program.states) return layout_.before(code - 1, t, row);
+    return layout_.slots(t, row) + layout_.program.vector_slot[code - 1 - layout_.program.states] * layout_.width;
   }
 
-  void sum_panel(long p, long token, long count, const T* const (*vectors)[kChunk], T* sums, T* panel) const {
+  // Copy the columns' gradients of a chunk into panels, row by row as they stand, and add them to the bias' gradient.
+  void pack(long token, long count, long first, long last, T* sums, T* packed) const {
     using V = Vector<T>;
-    const int n = panels_.width(p);
-    const long first = panels_.first(p) * lanes<V>, slot_row = layout_.program.slots * layout_.width;
-    const T* gradient = at<const T>(layout_.call.slots) + token * slot_row + product_.column * layout_.width + first;
-    T* bias = sums + depth_ * columns_ + first;
-    for (int v = 0; v < n; ++v) {
-      V sum = load<V>(bias + v * lanes<V>);
-      for (long k = 0; k < count; ++k) {
-        const V one = load<V>(gradient + k * slot_row + v * lanes<V>);
-        store(panel + (k * n + v) * lanes<V>, one);
-        sum += one;
+    const long begin = panels_.first(first), slot_row = layout_.program.slots * layout_.width;
+    const T* gradient = at<const T>(layout_.call.slots) + token * slot_row + product_.column * layout_.width;
+    T* bias = sums + depth_ * columns_;
+    for (long k = 0; k < count; ++k) {
+      for (long p = first; p < last; ++p) {
+        const int n = panels_.width(p);
+        T* to = packed + ((panels_.first(p) - begin) * count + k * n) * lanes<V>;
+        const long at_row = panels_.first(p) * lanes<V>;
+        for (int v = 0; v < n; ++v) {
+          const V one = load<V>(gradient + k * slot_row + at_row + v * lanes<V>);
+          store(to + v * lanes<V>, one);
+          T* sum = bias + at_row + v * lanes<V>;
+          store(sum, load<V>(sum) + one);
+        }
       }
-      store(bias + v * lanes<V>, sum);
     }
-    T* c = sums + first;
-    for (int term = 0; term < product_.terms; ++term) {
-      if (!wanted(term)) continue;
-      const long size = layout_.size_of(product_.term[term].vector), pieces = (size + tile_rows(n) - 1) / tile_rows(n);
-      for (long piece = 0; piece < pieces; ++piece) {
-        const long row = piece * size / pieces, next = (piece + 1) * size / pieces;
-        find_outer<T>(int(next - row), n)(vectors[term], row, count, panel, c + row * columns_, columns_);
-      }
-      c += size * columns_;
+  }
+
+  void sum_panel(long p, long count, const T* vectors, T* sums, const T* panel) const {
+    const int n = panels_.width(p);
+    T* c = sums + panels_.first(p) * lanes<Vector<T>>;
+    const long pieces = (depth_ + tile_rows(n) - 1) / tile_rows(n);
+    for (long piece = 0; piece < pieces; ++piece) {
+      const long row = piece * depth_ / pieces, next = (piece + 1) * depth_ / pieces;
+      find_outer<T>(int(next - row), n)(vectors + row, vectors_row_, count, panel, c + row * columns_, columns_);
     }
   }
 
   const Layout<T>& layout_;
   const Product& product_;
   const Panels panels_;
-  long columns_ = 0, depth_ = 0, splits_ = 1;
+  long columns_ = 0, depth_ = 0, splits_ = 1, vectors_row_ = 0;
   T* sums_ = nullptr;
-  T* zeros_ = nullptr;
 };
 
 template <class T>
 void sum_weights(const WeightGradient<T>& weights, int columns, long threads) {
   const long ranges = weights.splits() >= 2 * threads ? 1 : std::min(weights.panels(), threads);
-  alignas(64) T panel[kChunk * kMostVectors * lanes<Vector<T>>];
+  thread_local Arena arena;
+  T* packed = static_cast<T*>(arena.take(weights.packed_size() * sizeof(T)));
 #pragma omp for schedule(dynamic, 1)
   for (long item = 0; item < weights.splits() * ranges; ++item) {
     const long split = item / ranges, range = item % ranges;
-    weights.sum(split, range * weights.panels() / ranges, (range + 1) * weights.panels() / ranges, panel);
+    weights.sum(split, range * weights.panels() / ranges, (range + 1) * weights.panels() / ranges, packed);
   }
 #pragma omp for schedule(static) nowait
   for (int column = 0; column < columns; ++column) weights.finish(column);
@@ -247,8 +261,6 @@ void backward(const Call& call, const Kernels<T>& kernels) {
     for (int p = 0; p < program.products && weights; ++p) {
       Carver places(memory);
       const WeightGradient<T> gradient(layout, program.product[p], places);
-#pragma omp single
-      gradient.clear();
       sum_weights(gradient, program.product[p].columns, call.threads);
 #pragma omp barrier
     }

@@ -22,6 +22,7 @@ struct Rows {
   long means_row = 0;
   T* slots = nullptr;  // [slots]: kept by the forward step; turned into the columns' gradients by the backward step
   long slots_row = 0;
+  const T* following = nullptr;  // the slots of the step that comes next
   T* gradient = nullptr;  // [states]: after the step, updated in place to before the step
   long gradient_row = 0;
   const T* parameters = nullptr;
@@ -37,6 +38,7 @@ struct Rows {
     if (p.carry) p.carry += first * carry_row;
     if (p.means) p.means += first * means_row;
     if (p.slots) p.slots += first * slots_row;
+    if (p.following) p.following += first * slots_row;
     if (p.gradient) p.gradient += first * gradient_row;
     if (p.parameter_gradients) p.parameter_gradients += first * parameter_gradients_row;
     return p;

@@ -378,6 +378,7 @@ void backward_block(const Layout<T>& layout, const Kernels<T>& kernels, const Ma
 
     rows.step = T(number);
     rows.slots = layout.slots(t, block.first);
+    rows.following = number > 0 ? layout.slots(layout.step_at(number - 1), block.first) : rows.slots;
     for (long j = 0; j < alive; ++j) {
       for (int s = 0; s < program.states; ++s)
         if (program.needed_states[s])

@@ -8,6 +8,11 @@
 #include <cmath>
 #include <cstdint>
 #include <cstring>
+#include <type_traits>
+
+#if defined(__AVX512F__)
+#include <immintrin.h>
+#endif
 
 namespace ostinato {
 namespace OSTINATO_SET {
@@ -73,6 +78,11 @@ inline void store(scalar<V>* to, V v) {
   std::memcpy(to, &v, sizeof(V));
 }
 
+template <class T>
+inline void prefetch(const T* from) {
+  __builtin_prefetch(from, 1, 2);
+}
+
 // The first n lanes of v, zero in the others.
 template <class V>
 inline V within(V v, long n) {
@@ -123,6 +133,20 @@ inline V erf(V x) {
   return y;
 }
 
+template <class V>
+inline bits_of<V> as_bits(V x) {
+  bits_of<V> bits;
+  std::memcpy(&bits, &x, sizeof(V));
+  return bits;
+}
+
+template <class V>
+inline V from_bits(bits_of<V> bits) {
+  V x;
+  std::memcpy(&x, &bits, sizeof(V));
+  return x;
+}
+
 template <class T>
 struct Constants;
 
@@ -171,23 +195,45 @@ inline void split_exponential(V x, V& power, V& rest) {
 #pragma GCC unroll 16
   for (int k = count - 2; k >= 0; --k) sum = sum * r + C::series[k];
   rest = sum * r;
-  B integer;
-  std::memcpy(&integer, &shifted, sizeof(V));
-  const V zero_point = V{} + C::round;
-  B origin;
-  std::memcpy(&origin, &zero_point, sizeof(V));
-  const B exponent = (integer - origin + (C::bias - 1)) << C::mantissa;  // of 2^(n-1), so that n = bias + 1 fits
-  std::memcpy(&power, &exponent, sizeof(V));
+  // 2^(n-1), so that n = bias + 1 fits; the shift drops the high bits of the rounding constant
+  power = from_bits<V>((as_bits(shifted) + (C::bias - 1)) << C::mantissa);
+}
+
+// x within [low, high]; NaN stays NaN, which is why x stands last in both comparisons.
+template <class V>
+inline V bounded(V x, scalar<V> low, scalar<V> high) {
+  const V l = V{} + low, h = V{} + high;
+#if defined(__AVX512F__)
+  if constexpr (sizeof(scalar<V>) == 4)
+    return V(_mm512_min_ps(__m512(h), _mm512_max_ps(__m512(l), __m512(x))));
+  else
+    return V(_mm512_min_pd(__m512d(h), _mm512_max_pd(__m512d(l), __m512d(x))));
+#else
+  const V above = l > x ? l : x;
+  return h < above ? h : above;
+#endif
+}
+
+// x / y for y of ordinary size: faster than a division, and within 1 unit in the last place of it.
+template <class V>
+inline V quotient(V x, V y) {
+#if defined(__AVX512F__)
+  if constexpr (sizeof(scalar<V>) == 4) {
+    V r = V(_mm512_rcp14_ps(__m512(y)));
+    r = r + r * (scalar<V>(1) - y * r);
+    const V q = x * r;
+    return q + r * (x - y * q);
+  }
+#endif
+  return x / y;
 }
 
 template <class V>
 inline V exp(V x) {
   using T = scalar<V>;
   using C = Constants<T>;
-  const V low = x < C::smallest ? V{} + C::smallest : x;
-  const V bounded = low > C::largest ? V{} + C::largest : low;
   V power, rest;
-  split_exponential(bounded, power, rest);
+  split_exponential(bounded(x, C::smallest, C::largest), power, rest);
   const V value = (rest * power + power) * T(2);
   const V above = x > C::largest ? V{} + T(INFINITY) : value;
   return x < C::smallest ? V{} : above;
@@ -197,27 +243,23 @@ template <class V>
 inline V sigmoid(V x) {
   using T = scalar<V>;
   using C = Constants<T>;
-  // exp(-x), bounded so that the result stays a normal number; NaN passes through the comparison.
-  const V bounded = -x > C::largest - T(1) ? V{} + (C::largest - T(1)) : -x;
-  const V low = bounded < C::smallest ? V{} + C::smallest : bounded;
   V power, rest;
-  split_exponential(low, power, rest);
-  const V half = rest * power + power;
-  return T(0.5) / (half + T(0.5));
+  // 1 / (1 + exp(-x)), -x bounded so that the result stays a normal number
+  split_exponential(bounded(-x, C::smallest, C::largest - T(1)), power, rest);
+  return quotient(V{} + T(0.5), rest * power + (power + T(0.5)));
 }
 
 template <class V>
 inline V tanh(V x) {
   using T = scalar<V>;
   using C = Constants<T>;
-  const V twice = (x < 0 ? -x : x) * T(2);
-  const V bounded = twice > 2 * C::tanh_flat ? V{} + 2 * C::tanh_flat : twice;
+  const bits_of<V> sign = as_bits(-V{}), bits = as_bits(x);
+  const V twice = from_bits<V>(bits & ~sign) * T(2);
   V power, rest;
-  split_exponential(bounded, power, rest);
+  split_exponential(bounded(twice, T(0), 2 * C::tanh_flat), power, rest);
   // half of expm1(2|x|), without cancellation: 2^n - 1 is exact
   const V half = rest * power + (power - T(0.5));
-  const V value = half / (half + T(1));
-  return x < 0 ? -value : value;
+  return from_bits<V>(as_bits(quotient(half, half + T(1))) | (bits & sign));
 }
 
 template <class V>

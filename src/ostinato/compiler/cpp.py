@@ -141,8 +141,9 @@ class _Printer:
         return {mean: k for k, mean in enumerate(dict.fromkeys(mean for part in parts for mean in part.means))}
 
     def _level(
-        self, name: str, part: Level, parts: list[Level], columns: dict[Node, int], stores: list[tuple[Node, str]]
-    ) -> str:
+        self, name: str, part: Level, parts: list[Level], columns: dict[Node, int], stores: list[tuple[Node, str]],
+        first: list[str],
+    ) -> str:  # fmt: skip
         carries, means = self._carries(parts), self._means(parts)
 
         def found(value: Node) -> str | None:
@@ -171,7 +172,7 @@ class _Printer:
         after = [
             f"at.means[row * at.means_row + {means[mean]}] = total(sum{means[mean]}) / at.units;" for mean in part.means
         ]
-        inner = "".join(f"        {line}\n" for line in [*body.lines, *(text for text, _ in results), *exported, *sums])
+        inner = "".join(f"        {line}\n" for line in [*first, *body.lines, *(text for text, _ in results), *exported, *sums])
         return (
             f"  template <class V, class Phi, class Sigma>\n"
             f"  static void {name}(const Rows<scalar<V>>& at, Phi phi, Sigma sigma) {{\n"
@@ -201,7 +202,7 @@ class _Printer:
                 if value is not node("state", attr=index):
                     stores.append((value, f"store(at.state + row * at.state_row + {index} * at.width + u, {{}});"))
         columns = {column: k for k, column in enumerate(self.program.columns)}
-        return self._level(f"{'forward' if keep else 'infer'}_{number}", part, parts, columns, stores)
+        return self._level(f"{'forward' if keep else 'infer'}_{number}", part, parts, columns, stores, [])
 
     def _early(self, part: Level, number: int) -> list[Node]:
         count = len(self.program.new_states) if number == len(self.forward) - 1 else 0
@@ -223,7 +224,9 @@ class _Printer:
             for index, value in enumerate(found.states):
                 if value is not node("gradient", attr=index):
                     stores.append((value, f"store(at.gradient + row * at.gradient_row + {index} * at.width + u, {{}});"))
-        return self._level(f"backward_{number}", part, self.backward, {}, stores)
+        # the slots of the step that comes next are on their way while this one is computed
+        coming = [f"prefetch(at.following + row * at.slots_row + {k} * at.width + u);" for k in range(self.storage.slots)]
+        return self._level(f"backward_{number}", part, self.backward, {}, stores, coming if number == 0 else [])
 
     def _entry(self, name: str, function: str, count: int) -> str:
         defaults = dict(self.cell.activations)
