@@ -6,6 +6,7 @@ import math
 import statistics
 import sys
 import tempfile
+import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -85,7 +86,7 @@ class Comparison:
     targets: Mapping[str, Target] = field(default_factory=dict)
 
 
-Status = Literal["timed", "missing", "wrong", "failed"]
+Status = Literal["timed", "missing", "withheld", "wrong", "failed"]
 
 
 @dataclass
@@ -132,11 +133,15 @@ class Result:
 
 @dataclass(frozen=True)
 class Settings:
-    """How long a contest lasts: `rounds` turns of about `seconds` each for everyone, on `threads` processors."""
+    """How long a contest lasts: `rounds` turns of about `seconds` each for everyone, on `threads` processors.
+
+    `left_out` gives, for an environment whose contenders shall not take part, the reason.
+    """
 
     rounds: int
     seconds: float
     threads: int
+    left_out: Mapping[Environment, str] = field(default_factory=dict)
 
 
 def difference(result: Mapping[str, Any], oracle: Mapping[str, Any]) -> tuple[float, str]:
@@ -182,8 +187,6 @@ def take_turns(
 
 def _runs(clock: Callable[[int], float], seconds: float, warm_up: float) -> int:
     """Warm up, and say how many runs fill a turn."""
-    import time
-
     start = time.perf_counter()
     clock(1)
     while True:
@@ -234,14 +237,14 @@ class Arena:
         right = {name: self._right(oracle) for name, oracle in comparison.oracles.items()}
         outcomes = [self._admit(one, right[one.oracle], comparison.steps) for one in comparison.contenders]
         result = Result(comparison, outcomes)
-        if any(outcome.contender.ours and outcome.status == "wrong" for outcome in outcomes):
-            return result
+        if any(outcome.contender.ours and outcome.status != "timed" for outcome in outcomes):
+            return _untimed(result)
         admitted = {o.contender.name: o for o in outcomes if o.status == "timed"}
         while admitted:
             clocks = {name: self._clock(outcome) for name, outcome in admitted.items()}
             try:
                 timed = take_turns(clocks, self.settings.rounds, self.settings.seconds)
-            except _Broken as broken:
+            except _BrokenError as broken:
                 outcome = admitted.pop(broken.name)
                 outcome.status, outcome.note = "failed", f"failed: {broken}"
                 continue
@@ -251,40 +254,38 @@ class Arena:
         return result
 
     def worker(self, contender: Contender, role: str = "") -> Any:
-        """The process that this contender computes in.
-
-        Raises:
-            WorkerError: its interpreter does not exist.
-        """
-        python = INTERPRETERS[contender.environment]
+        """The process that this contender computes in."""
         key = f"{role}{contender.name}"
         if key not in self._workers:
+            python = INTERPRETERS[contender.environment]
             self._workers[key] = self._start(python, self.settings.threads, contender.variables)
         return self._workers[key]
 
-    def _build(self, contender: Contender, role: str = "") -> Any:
+    def build(self, contender: Contender, role: str = "") -> Any:
         worker = self.worker(contender, role)
         reply = worker.ask(build=contender.subject, options=dict(contender.options))
         self.versions[contender.name] = reply["versions"]
         return worker
 
-    def _checked(self, contender: Contender, role: str = "") -> tuple[dict[str, Any], str]:
+    def arrays(self, contender: Contender, role: str = "") -> tuple[dict[str, Any], str]:
         path = Path(self._scratch.name) / "arrays.npz"
-        served = self._build(contender, role).ask(check=str(path))["served"]
+        served = self.build(contender, role).ask(check=str(path))["served"]
         with np.load(path) as arrays:
             return dict(arrays), served
 
     def _right(self, oracle: Contender) -> dict[str, Any]:
-        arrays, _ = self._checked(oracle, "oracle ")
+        arrays, _ = self.arrays(oracle, "oracle ")
         return arrays
 
     def _admit(self, contender: Contender, right: Mapping[str, Any], steps: int) -> Outcome:
+        if contender.environment in self.settings.left_out:
+            return Outcome(contender, "missing", note=self.settings.left_out[contender.environment])
         if not INTERPRETERS[contender.environment].exists():
             return Outcome(contender, "missing", note=MISSING)
         try:
-            arrays, served = self._checked(contender)
-        except WorkerError as error:
-            return Outcome(contender, "failed", note=f"failed: {error}")
+            arrays, served = self.arrays(contender)
+        except WorkerError as broken:
+            return Outcome(contender, "failed", note=f"failed: {broken}")
         error, where = difference(arrays, right)
         tolerance = our_tolerance(steps) if contender.ours else PEER_TOLERANCE
         if error > tolerance:
@@ -299,12 +300,20 @@ class Arena:
             try:
                 return float(self.worker(outcome.contender).ask(time=runs)["seconds"])
             except WorkerError as error:
-                raise _Broken(name, str(error)) from error
+                raise _BrokenError(name, str(error)) from error
 
         return clock
 
 
-class _Broken(RuntimeError):
+def _untimed(result: Result) -> Result:
+    """Say at everyone who might have been timed why they were not."""
+    for outcome in result.outcomes:
+        if outcome.status == "timed":
+            outcome.status, outcome.note = "withheld", "not timed: there is no result of ours to compare with"
+    return result
+
+
+class _BrokenError(RuntimeError):
     """A contender broke while it was timed."""
 
     def __init__(self, name: str, said: str) -> None:

@@ -34,7 +34,8 @@ def parameters(
     for layer in range(layers):
         columns = input_size if layer == 0 else hidden_size * (1 + bidirectional)
         for suffix in ("", "_reverse")[: 1 + bidirectional]:
-            shapes = {"weight_ih": (rows, columns), "weight_hh": (rows, hidden_size), "bias_ih": rows, "bias_hh": rows}
+            shapes: dict[str, tuple[int, ...]] = {"weight_ih": (rows, columns), "weight_hh": (rows, hidden_size)}
+            shapes |= {"bias_ih": (rows,), "bias_hh": (rows,)}
             for name, shape in shapes.items():
                 drawn[f"{name}_l{layer}{suffix}"] = generator.uniform(-bound, bound, shape)
     return drawn

@@ -33,7 +33,7 @@ class Process:
     """
 
     def __init__(self, python: Path, threads: int, variables: Mapping[str, str] | None = None) -> None:
-        self._errors = tempfile.TemporaryFile("w+")
+        self._errors = tempfile.TemporaryFile("w+")  # noqa: SIM115 (open until `close`)
         search = os.pathsep.join([str(ROOT), *filter(None, [os.environ.get("PYTHONPATH")])])
         self._child = subprocess.Popen(
             [str(python), "-m", "benchmarks.worker", "--threads", str(threads)],

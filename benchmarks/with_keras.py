@@ -136,9 +136,7 @@ class StockNetwork:
     The check differentiates the same network without dropout: a random mask has no oracle.
     """
 
-    def __init__(
-        self, library: str, by: str, units: int, layers: int, dropout: float, batch: int, steps: int
-    ) -> None:
+    def __init__(self, library: str, by: str, units: int, layers: int, dropout: float, batch: int, steps: int) -> None:
         if by not in ("fit", "train_on_batch"):
             raise ValueError(f"by is {by!r}; expected 'fit' or 'train_on_batch'")
         self.library, self.by, self.units, self.layers, self.batch = library, by, units, layers, batch

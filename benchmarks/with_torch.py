@@ -111,7 +111,8 @@ class Layer:
         named = {"output": self._padded(y)}
         if self.training:
             named["x"] = self._padded(gradients[0])
-            named |= {name: np.asarray(g) for (name, _), g in zip(self.module.named_parameters(), gradients[1:])}
+            names = (name for name, _ in self.module.named_parameters())
+            named |= dict(zip(names, map(np.asarray, gradients[1:]), strict=True))
         return named
 
 

@@ -1,0 +1,127 @@
+"""`python -m benchmarks`: run the cases, print the tables, write benchmarks/results/."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from . import cases, machine, memory, plot, report
+from .contest import Arena, Environment, Result, Settings
+from .process import WorkerError
+from .report import Table
+
+RESULTS = Path(__file__).with_name("results")
+
+#: Cases by name, in the order of the report; "memory" is measured, not timed.
+TIMED = {"stock": cases.stock, "ragged": cases.ragged, "layers": cases.layers, "inference": cases.inference}
+NAMES = ("stock", "ragged", "layers", "memory", "inference")
+
+
+def _arguments(given: Sequence[str] | None) -> argparse.Namespace:
+    parser = argparse.ArgumentParser(prog="python -m benchmarks", description="Ostinato beside other frameworks.")
+    parser.add_argument("--quick", action="store_true", help="fewer shapes and rounds, PyTorch and Keras on torch only")
+    parser.add_argument("--only", action="append", choices=NAMES, metavar="NAME", help=f"one of {', '.join(NAMES)}")
+    parser.add_argument("--threads", type=int, default=machine.processors(), help="default: every core")
+    parser.add_argument("--markdown", type=Path, metavar="FILE", help="write the tables as Markdown, too")
+    arguments = parser.parse_args(given)
+    if not 1 <= arguments.threads <= machine.processors():
+        parser.error(f"--threads is {arguments.threads}; this machine has 1 to {machine.processors()}")
+    return arguments
+
+
+def _tell(line: str) -> None:
+    print(f"... {line}", file=sys.stderr, flush=True)
+
+
+def _tables(case: str, results: Sequence[Result], peak: float | None) -> list[Table]:
+    if case in ("stock", "ragged"):
+        return [report.tall(result) for result in results]
+    title = {"layers": "Training step of one layer (input size H)", "inference": "Forward alone"}[case]
+    return [report.wide(title, results, peak)]
+
+
+def _place(arena: Arena, peak: tuple[float | None, str]) -> dict[str, str]:
+    """The machine, the versions of everything, and the peak, as a reader needs them beside the tables."""
+    rate, how = peak
+    versions: dict[str, set[str]] = {}
+    for of_one in arena.versions.values():
+        for package, version in of_one.items():
+            versions.setdefault(package, set()).add(version)
+    told = ", ".join(f"{package} {'/'.join(sorted(found))}" for package, found in sorted(versions.items()))
+    settings = arena.settings
+    return {
+        **machine.describe(settings.threads),
+        "multiply-add peak": f"{rate:.0f} GFLOP/s ({how})" if rate else how,
+        "versions": told,
+        "rounds": f"median of {settings.rounds}, each about {settings.seconds:g} s a contender, taking turns",
+    }
+
+
+def _markdown(command: str, place: dict[str, str], tables: Sequence[Table]) -> str:
+    facts = [f"- {key}: {value}" for key, value in place.items()]
+    return "\n\n".join([f"Measured by `{command}`:", "\n".join(facts), *(table.markdown() for table in tables)]) + "\n"
+
+
+def main(given: Sequence[str] | None = None) -> int:
+    """Run; returns 1 if anybody's result was wrong or anybody broke, else 0."""
+    arguments = _arguments(given)
+    wanted = [name for name in NAMES if not arguments.only or name in arguments.only]
+    left_out: dict[Environment, str] = {"peers": "not in --quick"} if arguments.quick else {}
+    rounds, seconds = (3, 0.1) if arguments.quick else (9, 0.4)
+    settings = Settings(rounds, seconds, arguments.threads, left_out)
+    peak = machine.peak(arguments.threads)
+    start = machine.describe(arguments.threads)
+    results: dict[str, list[Result]] = {}
+    tables: list[Table] = []
+    footprints: list[memory.Footprint] = []
+    with Arena(settings, _tell) as arena:
+        for case in wanted:
+            if case == "memory":
+                footprints = memory.footprints(arena, arguments.quick)
+                tables.append(report.memory("Memory of training one layer (input size H)", footprints))
+            else:
+                results[case] = [arena.hold(comparison) for comparison in TIMED[case](arguments.quick)]
+                tables += _tables(case, results[case], peak[0])
+                arena.clear()
+        place = {**_place(arena, peak), **start}
+    everything = [result for case in results.values() for result in case]
+    if any(result.comparison.targets for result in everything):
+        tables.insert(0, report.headline(everything))
+    print("\n".join(f"{key}: {value}" for key, value in place.items()), end="\n\n")
+    print("\n\n".join(table.text() for table in tables))
+    _write(arguments, wanted, place, results, footprints, tables)
+    red = any(result.red for result in everything) or any(footprint.red for footprint in footprints)
+    return int(red)
+
+
+def _write(
+    arguments: argparse.Namespace,
+    wanted: Sequence[str],
+    place: dict[str, str],
+    results: dict[str, list[Result]],
+    footprints: Sequence[memory.Footprint],
+    tables: Sequence[Table],
+) -> None:
+    """Leave JSON, a picture and, where asked, Markdown."""
+    RESULTS.mkdir(exist_ok=True)
+    name = "-".join(wanted if arguments.only else ["all"]) + "-quick" * arguments.quick
+    content: dict[str, Any] = {"machine": place, "cases": report.as_json(results)}
+    content["memory"] = [vars(footprint) for footprint in footprints]
+    (RESULTS / f"{name}.json").write_text(json.dumps(content, indent=1))
+    everything = [result for case in results.values() for result in case]
+    if any(outcome.seconds for result in everything for outcome in result.outcomes):
+        plot.save(everything, RESULTS / f"{name}.png")
+    if arguments.markdown:
+        command = " ".join(["python -m benchmarks", *(f"--only {case}" for case in arguments.only or ())])
+        arguments.markdown.write_text(_markdown(command + " --quick" * arguments.quick, place, tables))
+
+
+if __name__ == "__main__":
+    try:
+        sys.exit(main())
+    except WorkerError as error:
+        sys.exit(f"the oracle failed, so nothing can be checked: {error}")

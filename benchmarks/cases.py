@@ -1,0 +1,180 @@
+"""What is compared: the cases, their contenders, and what we aim at."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from .contest import Comparison, Contender, Target
+from .problems import GATES, review_lengths
+
+TORCH_LAYER = "benchmarks.with_torch:Layer"
+TORCH_STOCK = "benchmarks.with_torch:StockNetwork"
+KERAS_BIDIRECTIONAL = "benchmarks.with_keras:BidirectionalLayer"
+KERAS_STOCK = "benchmarks.with_keras:StockNetwork"
+
+KERAS_BACKENDS = {"torch": "Keras on torch", "jax": "Keras on JAX", "tensorflow": "Keras on TensorFlow"}
+
+
+def _torch(subject: str, options: Mapping[str, Any], name: str = "PyTorch", oracle: str = "oracle") -> Contender:
+    return Contender(name, subject, {**options, "library": "torch.nn"}, oracle=oracle)
+
+
+def _ours(subject: str, options: Mapping[str, Any], name: str = "ostinato.nn") -> Contender:
+    return Contender(name, subject, {**options, "library": "ostinato.nn"}, ours=True)
+
+
+def _oracle(subject: str, options: Mapping[str, Any]) -> Contender:
+    return Contender("oracle", subject, {**options, "library": "torch.nn", "dtype": "float64"})
+
+
+def _keras(subject: str, options: Mapping[str, Any]) -> list[Contender]:
+    """Our Keras layers, then Keras' own on each backend."""
+    backends = [
+        Contender(
+            name,
+            subject,
+            {**options, "library": "keras.layers"},
+            environment="project" if backend == "torch" else "peers",
+            variables={"KERAS_BACKEND": backend},
+        )
+        for backend, name in KERAS_BACKENDS.items()
+    ]
+    torch = {"KERAS_BACKEND": "torch"}
+    ours = Contender(
+        "ostinato.keras", subject, {**options, "library": "ostinato.keras.layers"}, ours=True, variables=torch
+    )
+    return [ours, *backends]
+
+
+def stock(quick: bool) -> list[Comparison]:
+    """Training step of the stock price tutorial's network: 4 x (LSTM(45), dropout 0.2), Dense(1), MSE, Adam."""
+    network = {"units": 45, "layers": 4, "dropout": 0.2, "batch": 32, "steps": 40}
+    oracles = {"oracle": _oracle(TORCH_STOCK, network)}
+    ways = {"fit": "Keras fit, epochs of 39 batches", "train_on_batch": "Keras train_on_batch"}
+    comparisons = [
+        Comparison(
+            f"4 x LSTM(45), T=40 B=32: {title}",
+            _keras(KERAS_STOCK, {**network, "by": by}),
+            oracles,
+            steps=40,
+            targets={
+                "Keras on JAX": Target(2, f"Stock price network through Keras ({by}), against Keras on JAX"),
+                "Keras on torch": Target(5, f"Stock price network through Keras ({by}), against Keras on torch"),
+            },
+        )
+        for by, title in ways.items()
+        if by == "fit" or not quick
+    ]
+    contenders = [_ours(TORCH_STOCK, network), _torch(TORCH_STOCK, network)]
+    return [*comparisons, Comparison("4 x LSTM(45), T=40 B=32: PyTorch loop", contenders, oracles, steps=40)]
+
+
+def ragged(quick: bool) -> list[Comparison]:
+    """Forward and backward of a bidirectional LSTM(64) over reviews of unlike length, padding never wanted."""
+    lengths, origin = review_lengths(batch=64, longest=400)
+    shape = {"input_size": 64, "hidden_size": 64, "batch": 64, "steps": 400, "lengths": lengths}
+    layer = {**shape, "kind": "LSTM", "bidirectional": True}
+    packed = {**layer, "packed": True}
+    ours, *backends = _keras(KERAS_BIDIRECTIONAL, shape)
+    padded = "PyTorch padded"
+    claim = "Ragged bidirectional LSTM(64), against the best peer"
+    return [
+        Comparison(
+            f"BiLSTM(64), T=400 B=64, lengths of {origin}, {sum(lengths) / 64 / 400:.0%} filled",
+            [
+                _ours(TORCH_LAYER, packed, "ostinato.nn packed"),
+                ours,
+                _torch(TORCH_LAYER, layer, padded, oracle="padded"),
+                _torch(TORCH_LAYER, packed, "PyTorch packed"),
+                *backends,
+            ],
+            # The padded backward direction starts in the padding: another result, with an oracle of its own.
+            {"oracle": _oracle(TORCH_LAYER, packed), "padded": _oracle(TORCH_LAYER, layer)},
+            steps=400,
+            flops=2 * training_flops("LSTM", 64, 64, sum(lengths)),
+            targets={
+                **dict.fromkeys([padded, *KERAS_BACKENDS.values()], Target(3, claim)),
+                "PyTorch packed": Target(20, "Ragged bidirectional LSTM(64), against packed PyTorch"),
+            },
+        )
+    ]
+
+
+def training_flops(kind: str, input_size: int, hidden_size: int, tokens: int) -> float:
+    """Forward and backward products of one layer: backward has two for each of the forward."""
+    return 3 * forward_flops(kind, input_size, hidden_size, tokens)
+
+
+def forward_flops(kind: str, input_size: int, hidden_size: int, tokens: int) -> float:
+    """The products of one layer over `tokens` steps of a row, two operations for each multiply-add."""
+    return 2.0 * tokens * GATES[kind] * hidden_size * (input_size + hidden_size)
+
+
+def layer_target(kind: str, hidden_size: int) -> dict[str, Target]:
+    """How many times faster than PyTorch's own module we mean to train one layer."""
+    if kind == "LSTM" and hidden_size <= 128:
+        return {"PyTorch": Target(1.5, "LSTM layer, H <= 128, against PyTorch (oneDNN)")}
+    if kind == "LSTM":
+        return {"PyTorch": Target(1, "LSTM layer, H > 128, against PyTorch (oneDNN)")}
+    return {"PyTorch": Target(3, "GRU layer, against PyTorch")} if kind == "GRU" else {}
+
+
+def layers(quick: bool) -> list[Comparison]:
+    """Forward and every gradient of single layers, input size = H."""
+    shapes = [(40, 32, 45), (100, 64, 64), (100, 64, 128)]
+    if not quick:
+        shapes = [(40, 32, 45), *((100, 64, units) for units in (32, 64, 128, 256, 512))]
+    comparisons = []
+    for kind, packed in (("LSTM", False), ("GRU", False), ("RNN", False), ("LSTM", True)):
+        for steps, batch, units in shapes:
+            options: dict[str, Any] = {"kind": kind, "input_size": units, "hidden_size": units, "batch": batch}
+            options["steps"] = steps
+            tokens = batch * steps
+            if packed:
+                lengths = [max(1, round(n * steps / 400)) for n in review_lengths(batch, longest=400)[0]]
+                options |= {"lengths": lengths, "packed": True}
+                tokens = sum(lengths)
+            comparisons.append(
+                Comparison(
+                    f"{kind}{' packed' * packed} T={steps} B={batch} H={units}",
+                    [_ours(TORCH_LAYER, options), _torch(TORCH_LAYER, options)],
+                    {"oracle": _oracle(TORCH_LAYER, options)},
+                    steps,
+                    training_flops(kind, units, units, tokens),
+                    {} if packed else layer_target(kind, units),
+                )
+            )
+    return comparisons
+
+
+def inference(quick: bool) -> list[Comparison]:
+    """The forward alone, under `torch.no_grad`."""
+    shapes = [
+        # kind, layers, T, B, D, H
+        ("LSTM", 2, 3, 1, 5, 10),
+        ("LSTM", 1, 1, 1, 64, 64),
+        ("LSTM", 1, 100, 1, 128, 128),
+        ("GRU", 1, 100, 1, 128, 128),
+        ("LSTM", 4, 40, 32, 1, 45),
+        ("LSTM", 1, 400, 64, 64, 64),
+        ("GRU", 1, 400, 64, 64, 64),
+    ]
+    if not quick:
+        shapes.append(("LSTM", 2, 2000, 8, 256, 256))
+    comparisons = []
+    for kind, depth, steps, batch, inputs, units in shapes:
+        options = {"kind": kind, "input_size": inputs, "hidden_size": units, "batch": batch, "steps": steps}
+        options |= {"layers": depth, "training": False}
+        flops = forward_flops(kind, inputs, units, batch * steps)
+        flops += (depth - 1) * forward_flops(kind, units, units, batch * steps)
+        comparisons.append(
+            Comparison(
+                f"{depth} x {kind} T={steps} B={batch} D={inputs} H={units}",
+                [_ours(TORCH_LAYER, options), _torch(TORCH_LAYER, options)],
+                {"oracle": _oracle(TORCH_LAYER, options)},
+                steps,
+                flops,
+            )
+        )
+    return comparisons

@@ -1,0 +1,176 @@
+"""What came out, as tables of plain text, as Markdown and as JSON."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from .contest import Outcome, Result
+from .memory import Footprint
+
+
+@dataclass(frozen=True)
+class Table:
+    """A title, a header and rows of as many cells; the first column holds names, and so does one called "note"."""
+
+    title: str
+    header: Sequence[str]
+    rows: Sequence[Sequence[str]]
+
+    def _left(self, column: int) -> bool:
+        return column == 0 or self.header[column] == "note"
+
+    def text(self) -> str:
+        """The table with aligned columns."""
+        lines = [self.header, *self.rows]
+        widths = [max(len(line[column]) for line in lines) for column in range(len(self.header))]
+        aligned = [
+            "  ".join(
+                cell.ljust(width) if self._left(column) else cell.rjust(width)
+                for column, (cell, width) in enumerate(zip(line, widths, strict=True))
+            ).rstrip()
+            for line in lines
+        ]
+        rule = "-" * max(len(line) for line in aligned)
+        return "\n".join([self.title, aligned[0], rule, *aligned[1:]])
+
+    def markdown(self) -> str:
+        """The table as Markdown, its title in bold above."""
+        marks = ["---" if self._left(column) else "--:" for column in range(len(self.header))]
+        lines = ["| " + " | ".join(cells) + " |" for cells in (self.header, marks, *self.rows)]
+        return "\n".join([f"**{self.title}**", "", *lines])
+
+
+def _ms(seconds: float | None) -> str:
+    if seconds is None:
+        return "-"
+    return f"{1e3 * seconds:.3g}" if seconds < 0.1 else f"{1e3 * seconds:.0f}"
+
+
+def _range(outcome: Outcome) -> str:
+    return f"{_ms(min(outcome.seconds))} - {_ms(max(outcome.seconds))}" if outcome.seconds else "-"
+
+
+def _times(ratio: float | None) -> str:
+    return "-" if ratio is None else f"{ratio:.2f}"
+
+
+def _target(result: Result, name: str) -> str:
+    target = result.comparison.targets.get(name)
+    return f">= {target.ratio:g}" if target else ""
+
+
+def _gflops(result: Result, outcome: Outcome) -> float | None:
+    flops = result.comparison.flops
+    return flops / outcome.median / 1e9 if flops and outcome.median else None
+
+
+def _error(outcome: Outcome) -> str:
+    return "-" if outcome.error is None else f"{outcome.error:.0e}"
+
+
+def tall(result: Result) -> Table:
+    """One comparison, a row for each contender, a column of ratios for each of ours."""
+    ours = [outcome.contender.name for outcome in result.outcomes if outcome.contender.ours]
+    header = ["", "ms a step", "lowest - highest", *(f"/ {name}" for name in ours), "target", "error", "note"]
+    rows = [
+        [
+            outcome.contender.name,
+            _ms(outcome.median),
+            _range(outcome),
+            *(_times(result.ratio(outcome.contender.name, mine)) for mine in ours),
+            _target(result, outcome.contender.name),
+            _error(outcome),
+            outcome.note,
+        ]
+        for outcome in result.outcomes
+    ]
+    return Table(result.comparison.title, header, rows)
+
+
+def wide(title: str, results: Sequence[Result], peak: float | None) -> Table:
+    """Many comparisons of the same two contenders, a row for each."""
+    names = [outcome.contender.name for outcome in results[0].outcomes]
+    ours, peer = names
+    header = [""] + [f"{name} ms" for name in names] + ["ratio", "target"]
+    header += [f"{name} GFLOP/s" for name in names] + ["of peak", "error", "note"]
+    rows = []
+    for result in results:
+        rates = [_gflops(result, outcome) for outcome in result.outcomes]
+        rows.append(
+            [
+                result.comparison.title,
+                *(_ms(outcome.median) for outcome in result.outcomes),
+                _times(result.ratio(peer)),
+                _target(result, peer),
+                *("-" if rate is None else f"{rate:.3g}" for rate in rates),
+                f"{rates[0] / peak:.0%}" if rates[0] and peak else "-",
+                _error(result[ours]),
+                "; ".join(f"{o.contender.name}: {o.note}" for o in result.outcomes if o.note),
+            ]
+        )
+    return Table(title, header, rows)
+
+
+def memory(title: str, footprints: Sequence[Footprint]) -> Table:
+    """Megabytes of each layer and contender."""
+
+    def mb(value: float | None) -> str:
+        return "-" if value is None else f"{value:.0f}"
+
+    header = ["", "contender", "held after forward, MB", "peak of a step, MB", "note"]
+    return Table(title, header, [[f.title, f.name, mb(f.held), mb(f.peak), f.note] for f in footprints])
+
+
+def headline(results: Sequence[Result]) -> Table:
+    """Each aim, and the smallest ratio measured for it among all comparisons and contenders that it speaks of."""
+    aims: dict[str, tuple[float, list[float], int]] = {}
+    for result in results:
+        for name, target in result.comparison.targets.items():
+            for outcome in result.outcomes:
+                if not outcome.contender.ours:
+                    continue
+                ratio = result.ratio(name, outcome.contender.name)
+                _, measured, absent = aims.setdefault(target.claim, (target.ratio, [], 0))
+                if ratio is None:
+                    aims[target.claim] = (target.ratio, measured, absent + 1)
+                else:
+                    measured.append(ratio)
+    rows = [
+        [
+            claim,
+            _times(min(measured)) if measured else "-",
+            f">= {aim:g}",
+            f"{absent} of {absent + len(measured)} not measured" if absent else "",
+        ]
+        for claim, (aim, measured, absent) in aims.items()
+    ]
+    return Table("Times as fast, the least of all measured", ["", "measured", "target", "note"], rows)
+
+
+def as_json(results: Mapping[str, Sequence[Result]]) -> dict[str, Any]:
+    """Everything that was measured, by case."""
+    return {
+        case: [
+            {
+                "title": result.comparison.title,
+                "flops": result.comparison.flops,
+                "contenders": [
+                    {
+                        "name": outcome.contender.name,
+                        "ours": outcome.contender.ours,
+                        "status": outcome.status,
+                        "seconds": outcome.seconds,
+                        "median": outcome.median,
+                        "ratio": result.ratio(outcome.contender.name),
+                        "error": outcome.error,
+                        "note": outcome.note,
+                    }
+                    for outcome in result.outcomes
+                ],
+            }
+            for result in of_case
+        ]
+        for case, of_case in results.items()
+    }
