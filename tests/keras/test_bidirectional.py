@@ -39,12 +39,11 @@ def wrapped(kind: str, merge_mode: str | None, **options: Any) -> tuple[Any, Any
     given = {"bias_initializer": "random_normal", "dtype": "float64", **fixed, **options}
     ours = layers.Bidirectional(ours_class(UNITS, **given), merge_mode=merge_mode, dtype="float64")
     stock = keras.layers.Bidirectional(stock_class(UNITS, **given), merge_mode=merge_mode, dtype="float64")
+    for layer in (stock.forward_layer, stock.backward_layer):  # Keras' SimpleRNN loses its seed when it is wrapped
+        layer.cell.seed_generator = keras.random.SeedGenerator(options.get("seed"))
     for layer in (ours, stock):
         layer.build((BATCH, STEPS, FEATURES))
     ours.set_weights(stock.get_weights())
-    for direction in ("forward_layer", "backward_layer"):  # Keras' SimpleRNN loses its seed when it is wrapped
-        seeds = [getattr(layer, direction).cell.seed_generator.state for layer in (ours, stock)]
-        seeds[1].assign(seeds[0])
     return ours, stock
 
 

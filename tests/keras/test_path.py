@@ -62,9 +62,9 @@ def test_a_right_padded_mask_becomes_lengths_and_others_stay_masks() -> None:
     from ostinato.keras import loop
 
     ours, _ = pair("lstm")
-    initial = [[torch.zeros(5, 4, dtype=torch.float64)] * 2]
+    x, initial = torch.tensor(sequences()), [[torch.zeros(5, 4, dtype=torch.float64)] * 2]
     for name, mask in MASKS.items():
-        asked = loop.request([ours], torch.tensor(sequences()), initial, loop.boolean_mask(mask))
+        asked = loop.request([ours], x, initial, loop.boolean_mask(mask, x))
         assert (asked.lengths is not None) == (name in ("full", "right", "nothing")), name
         assert (asked.mask is not None) == (name in ("left", "holes")), name
 

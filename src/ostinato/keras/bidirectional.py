@@ -31,7 +31,7 @@ class Bidirectional(keras.layers.Bidirectional):  # type: ignore[misc]
         if not loop.ON_TORCH:
             return super().call(sequences, initial_state=initial_state, mask=mask, training=training)
         if self.runs_together(sequences, mask):
-            merged, states = self._together(sequences, initial_state, loop.boolean_mask(mask))
+            merged, states = self._together(sequences, initial_state, loop.boolean_mask(mask, sequences))
         else:
             merged, states = self._in_turn(sequences, initial_state, mask, training)
         if not self.return_state:

@@ -35,7 +35,7 @@ def explain(layer: Any, inputs: Any, *, mask: Any = None, training: bool = False
         return _explain_one(layer, sequences, mask, training)
     if layer.runs_together(sequences, mask):
         initial = layer.initial_states(sequences)
-        return _sentence(layer, layer.request(sequences, initial, loop.boolean_mask(mask)))
+        return _sentence(layer, layer.request(sequences, initial, loop.boolean_mask(mask, sequences)))
     directions = (layer.forward_layer, layer.backward_layer)
     return " ".join(explain(one, sequences, mask=mask, training=training) for one in directions)
 
@@ -52,7 +52,7 @@ def _explain_one(layer: Any, sequences: Any, mask: Any, training: bool) -> str:
     path = loop.path(layer, sequences, training)
     if path.way == "scan":
         initial = layer.get_initial_state(sequences.shape[0])
-        return _sentence(layer, loop.request([layer], sequences, [initial], loop.boolean_mask(mask)))
+        return _sentence(layer, loop.request([layer], sequences, [initial], loop.boolean_mask(mask, sequences)))
     runs = {"steps": "calls its cell step by step", "shapes": "makes shapes only", "keras": "runs Keras' own loop"}
     return f"{layer.name} {runs[path.way]}: {path.reason}."
 

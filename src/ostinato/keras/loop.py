@@ -67,14 +67,24 @@ def _gate_dropout(cell: Any) -> Path | None:
     return _GATE_DROPOUT if cell.dropout and getattr(cell, "implementation", 2) == 1 else None
 
 
-def boolean_mask(mask: Any) -> Tensor | None:
-    """The mask of a recurrent layer as (batch, steps) bool; Keras also takes (batch, steps, 1), and lists of one."""
+def boolean_mask(mask: Any, sequences: Tensor) -> Tensor | None:
+    """The mask of sequences (batch, steps, features) as (batch, steps) bool.
+
+    Args:
+        mask: None, or (batch, steps) or (batch, steps, 1) of any dtype, or a list of one such mask.
+
+    Raises:
+        ValueError: the mask has another shape.
+    """
     if isinstance(mask, (list, tuple)):
         mask = mask[0]
     if mask is None:
         return None
     tensor: Tensor = keras.ops.convert_to_tensor(mask)
-    return (tensor.squeeze(-1) if tensor.dim() == 3 else tensor).to(torch.bool)
+    expected = tuple(sequences.shape[:2])
+    if tuple(tensor.shape) not in (expected, (*expected, 1)):
+        raise ValueError(f"mask has the shape {tuple(tensor.shape)}; expected (batch, steps) = {expected}")
+    return tensor.reshape(expected).to(torch.bool)
 
 
 def request(

@@ -89,7 +89,7 @@ class Recurrent:
             return loop.shapes(self, sequences, states)
         if way == "keras":
             return super().inner_loop(sequences, states, mask, training=training)  # type: ignore[misc]
-        mask = loop.boolean_mask(mask)
+        mask = loop.boolean_mask(mask, sequences)
         if way == "steps":
             return steps.run(self, sequences, states, mask, training)
         return loop.run_scan(self, self._dropped(sequences, training), states, mask)
