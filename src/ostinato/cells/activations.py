@@ -62,16 +62,14 @@ _SOURCE = (
     Activation("hard_tanh", lambda x: _clip(x, -1.0, 1.0), lambda y: _inside(y, -1.0, 1.0)),
     Activation("relu6", lambda x: _clip(x, 0.0, 6.0), lambda y: _inside(y, 0.0, 6.0)),
     Activation("leaky_relu", lambda x: ops.maximum(x, 0.2 * x), lambda y: ops.select(y, 1.0, 0.2)),
-    Activation("softsign", lambda x: x / (1.0 + ops.absolute(x)), lambda y: (1.0 - ops.absolute(y)) * (1.0 - ops.absolute(y))),
+    Activation(
+        "softsign", lambda x: x / (1.0 + ops.absolute(x)), lambda y: (1.0 - ops.absolute(y)) * (1.0 - ops.absolute(y))
+    ),
     Activation("softplus", _softplus, lambda y: 1.0 - ops.exp(-y)),
     Activation("log_sigmoid", lambda x: -_softplus(-x), lambda y: 1.0 - ops.exp(y)),
     Activation("exponential", ops.exp, lambda y: y),
-    Activation(
-        "elu", lambda x: ops.select(x, x, _exponential_below(x, 1.0)), lambda y: ops.select(y, 1.0, y + 1.0)
-    ),
-    Activation(
-        "celu", lambda x: ops.select(x, x, _exponential_below(x, 1.0)), lambda y: ops.select(y, 1.0, y + 1.0)
-    ),
+    Activation("elu", lambda x: ops.select(x, x, _exponential_below(x, 1.0)), lambda y: ops.select(y, 1.0, y + 1.0)),
+    Activation("celu", lambda x: ops.select(x, x, _exponential_below(x, 1.0)), lambda y: ops.select(y, 1.0, y + 1.0)),
     Activation(
         "selu",
         lambda x: ops.select(x, SELU_SCALE * x, _exponential_below(x, SELU_SCALE * SELU_ALPHA)),

@@ -92,9 +92,7 @@ class Cell:
 CELLS: dict[str, Cell] = {}
 
 
-def cell(
-    *, gates: str, states: str, parameters: str = "", **activations: str
-) -> Callable[[Callable[..., Any]], Cell]:
+def cell(*, gates: str, states: str, parameters: str = "", **activations: str) -> Callable[[Callable[..., Any]], Cell]:
     """Make a `Cell` of a function that holds the equations of one step.
 
     The function asks by name for what it needs:

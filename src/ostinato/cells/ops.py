@@ -10,9 +10,10 @@ from __future__ import annotations
 import math
 from functools import singledispatch
 from types import SimpleNamespace
-from typing import Any, TypeVar
+from typing import Any
 
-Value = TypeVar("Value")
+#: A tensor, a node of the compiler's graph, or a number.
+Value = Any
 
 #: Every function a namespace must have.
 FUNCTIONS = ("exp", "log1p", "erf", "sqrt", "tanh", "sigmoid", "absolute", "minimum", "maximum", "select", "row_mean")

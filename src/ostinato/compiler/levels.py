@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 
 from .graph import LEAVES, Node, in_order, level_of
@@ -17,21 +17,77 @@ class Level:
 
     Attributes:
         results: values stored where the engine or the backward step looks for them.
+        last: likewise, of the last level: they overwrite what earlier levels read.
         exports: values that a later level or product reads, put into a carry slot.
         imports: values of earlier levels, read from their carry slots.
         means: reductions that this level feeds.
     """
 
     results: list[Node] = field(default_factory=list)
+    last: list[Node] = field(default_factory=list)
     exports: list[Node] = field(default_factory=list)
     imports: list[Node] = field(default_factory=list)
     means: list[Node] = field(default_factory=list)
 
     def roots(self) -> list[Node]:
-        return [*self.results, *self.exports, *(mean.args[0] for mean in self.means)]
+        return [*self.results, *self.last, *self.exports, *(mean.args[0] for mean in self.means)]
+
+    def used(self) -> Iterator[Node]:
+        """Every value that this level computes or finds."""
+        stack, seen = self.roots(), set(self.imports)
+        while stack:
+            current = stack.pop()
+            if current in seen:
+                continue
+            seen.add(current)
+            yield current
+            if current.op not in FOUND:
+                stack.extend(current.args)
 
 
-def _below(roots: Iterable[Node], level: int, levels: dict[Node, int]) -> list[Node]:
+class Step:
+    """A forward or backward step in levels.
+
+    Attributes:
+        levels: in the order in which they run.
+        carries: the carry slot of each value that goes from one level, or through a product, to a later level.
+        means: the number of each reduction.
+    """
+
+    def __init__(self, results: Iterable[Node], last: Iterable[Node], exports: Iterable[Node] = ()) -> None:
+        """Cut the step that computes some values, each as early as it can be.
+
+        Args:
+            results: values stored as soon as they are known.
+            last: values stored by the last level.
+            exports: values that products read.
+        """
+        results, last, exports = list(results), list(last), list(exports)
+        everything = [*results, *last, *exports]
+        number = level_of(everything)
+        self.levels = [Level() for _ in range(max((number[value] for value in everything), default=0) + 1)]
+        for value in dict.fromkeys(results):
+            self.levels[number[value]].results.append(value)
+        for value in exports:
+            self.levels[number[value]].exports.append(value)
+        self.levels[-1].last.extend(last)
+        for value in in_order(everything):
+            if value.op == "row_mean":
+                self.levels[number[value] - 1].means.append(value)
+        for k in reversed(range(len(self.levels))):
+            level = self.levels[k]
+            level.imports = _below(level.roots(), k, number)
+            for value in level.imports:
+                if value not in self.levels[number[value]].exports:
+                    self.levels[number[value]].exports.append(value)
+
+        returned = [value for level in self.levels for value in level.used() if value.op == "returned"]
+        exported = [value for level in self.levels for value in level.exports]
+        self.carries = {value: k for k, value in enumerate(dict.fromkeys([*exports, *returned, *exported]))}
+        self.means = {mean: k for k, mean in enumerate(mean for level in self.levels for mean in level.means)}
+
+
+def _below(roots: Iterable[Node], level: int, number: dict[Node, int]) -> list[Node]:
     """The values of earlier levels that computing `roots` at `level` meets."""
     met: dict[Node, None] = {}
     stack, seen = list(roots), set()
@@ -40,37 +96,8 @@ def _below(roots: Iterable[Node], level: int, levels: dict[Node, int]) -> list[N
         if current in seen or current.op in FOUND:
             continue
         seen.add(current)
-        if levels[current] < level:
+        if number[current] < level:
             met[current] = None
         else:
             stack.extend(current.args)
     return list(met)
-
-
-def cut(results: Iterable[Node], last: Iterable[Node], exports: Iterable[Node] = ()) -> list[Level]:
-    """The levels that compute `results`, each as early as it can be, and `last` at the very end.
-
-    Args:
-        results: values stored as soon as they are known.
-        last: values stored by the last level, because they overwrite what earlier levels read.
-        exports: values that products read.
-    """
-    results, last, exports = list(results), list(last), list(exports)
-    everything = [*results, *last, *exports]
-    levels = level_of(everything)
-    parts = [Level() for _ in range(max((levels[value] for value in everything), default=0) + 1)]
-    for value in results:
-        parts[levels[value]].results.append(value)
-    for value in exports:
-        parts[levels[value]].exports.append(value)
-    parts[-1].results.extend(last)
-    for value in in_order(everything):
-        if value.op == "row_mean":
-            parts[levels[value] - 1].means.append(value)
-    for number in reversed(range(len(parts))):
-        part = parts[number]
-        part.imports = _below(part.roots(), number, levels)
-        for value in part.imports:
-            if value not in parts[levels[value]].exports:
-                parts[levels[value]].exports.append(value)
-    return parts

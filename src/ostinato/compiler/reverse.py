@@ -93,9 +93,7 @@ def gradient(program: Program) -> Gradient:
     return Gradient(
         columns=tuple(adjoints.get(column, zero) for column in program.columns),
         states=tuple(adjoints.get(node("state", attr=index), zero) for index in count),
-        parameters=tuple(
-            adjoints.get(node("parameter", attr=k), zero) for k in range(len(program.cell.parameters))
-        ),
+        parameters=tuple(adjoints.get(node("parameter", attr=k), zero) for k in range(len(program.cell.parameters))),
         returns=returns,
     )
 
@@ -106,6 +104,7 @@ def slope_of(formula: Callable[[Node], Node], x: Node) -> Node:
     adjoints: dict[Node, Node] = {y: constant(1.0)}
     for current in reversed(in_order([y])):
         if current in adjoints and current.args:
-            for arg, amount in zip(current.args, RULES[current.op](current.args, current, adjoints[current]), strict=True):
+            amounts = RULES[current.op](current.args, current, adjoints[current])
+            for arg, amount in zip(current.args, amounts, strict=True):
                 _accumulate(adjoints, arg, amount)
     return adjoints.get(x, constant(0.0))

@@ -107,22 +107,21 @@ def store(program: Program, gradient: Gradient) -> Storage:
         slots += 1
     vectors = []
     for vector in program.vectors:
-        saved = keeper.kept.get(vector)
-        if saved is not None:
-            slot_of[saved] = slots
+        if vector in keeper.kept:
+            slot_of[keeper.kept[vector]] = slots
         vectors.append(slots)
         slots += 1
 
-    def placed(value: Node, memo: dict[Node, Node]) -> Node:
+    memo: dict[Node, Node] = {}
+
+    def placed(value: Node) -> Node:
         for current in in_order([value]):
-            if current not in memo:
-                is_slot = current.op == "saved"
-                memo[current] = (
-                    node("saved", attr=slot_of[current]) if is_slot else rebuild(current, [memo[a] for a in current.args])
-                )
+            if current not in memo and current.op == "saved":
+                memo[current] = node("saved", attr=slot_of[current])
+            elif current not in memo:
+                memo[current] = rebuild(current, [memo[arg] for arg in current.args])
         return memo[value]
 
-    memo: dict[Node, Node] = {}
     kept = {slot_of[saved]: value for value, saved in keeper.kept.items()}
     kept.update(dict(zip(vectors, program.vectors, strict=True)))
     for index, slot in enumerate(history):
@@ -134,9 +133,9 @@ def store(program: Program, gradient: Gradient) -> Storage:
         history=tuple(history),
         vectors=tuple(vectors),
         gradient=Gradient(
-            columns=tuple(placed(value, memo) for value in columns),
-            states=tuple(placed(value, memo) for value in states),
-            parameters=tuple(placed(value, memo) for value in parameters),
+            columns=tuple(placed(value) for value in columns),
+            states=tuple(placed(value) for value in states),
+            parameters=tuple(placed(value) for value in parameters),
             returns=gradient.returns,
         ),
     )

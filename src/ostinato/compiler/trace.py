@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import cache
 from types import SimpleNamespace
 from typing import Any
 
@@ -77,7 +77,7 @@ def _activate(symbol: str) -> Callable[[Any], Node]:
     return lambda x: node("activate", lift(x), attr=symbol)
 
 
-@lru_cache(maxsize=None)
+@cache
 def trace(cell: Cell) -> Program:
     """The forward program of a cell.
 
@@ -115,9 +115,7 @@ def trace(cell: Cell) -> Program:
         raise ValueError(f"cell {cell.name} never uses its gate {unused[0]}; use it or leave it out of `gates`")
     levels = level_of(new_states)
     first_seen = {vectors: k for k, vectors in enumerate(dict.fromkeys(column.args for column in found))}
-    columns = sorted(
-        found, key=lambda c: (levels[c], first_seen[c.args], cell.gates.index(c.attr[1][0][1]))
-    )
+    columns = sorted(found, key=lambda c: (levels[c], first_seen[c.args], cell.gates.index(c.attr[1][0][1])))
     entering = dict.fromkeys(vector for column in columns for vector in column.args)
     return Program(
         cell=cell,

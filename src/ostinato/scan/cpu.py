@@ -81,7 +81,7 @@ def _ragged(request: Request) -> _Ragged | None:
 
 @lru_cache(maxsize=256)
 def _blocks(cell: Cell, blocks: tuple[tuple[str, ...], ...], order: tuple[str, ...]) -> list[list[int]]:
-    """For each matrix where each of the cell's blocks stands in weights of this order, padded to the engine's arrays."""
+    """For each matrix where each of the cell's blocks stands in weights of this order, as the engine's arrays."""
     found = []
     for names in blocks:
         stored = [gate for gate in order if gate in names]
@@ -119,17 +119,15 @@ class _Caller:
 
     def __init__(self, request: Request) -> None:
         self.ragged = _ragged(request)
-        x = _features_contiguous(request.x)
-        states = request.initial_state
-        self.request = request = request.bind(
-            [
-                x,
-                *([_features_contiguous(state) for state in states] if states is not None else ()),
-                *(t if t.dim() == 2 else t.contiguous() for w in request.weights for t in w.tensors()),
-            ]
-        )
+        given = request.tensors()
+        sequences = 1 + len(request.initial_state or ())
+        addressable = [_features_contiguous(t) for t in given[:sequences]]
+        addressable += [t if t.dim() == 2 else t.contiguous() for t in given[sequences:]]
+        if any(one is not other for one, other in zip(given, addressable, strict=True)):
+            request = request.bind(addressable)
+        self.request = request
         self.number, self.description = _CELLS[request.cell.name]
-        lanes = _engine.lanes(x.dtype == torch.float64)
+        lanes = _engine.lanes(request.x.dtype == torch.float64)
         self.width = -(-request.units // lanes) * lanes
         self.tokens = request.batch * request.steps if self.ragged is None else int(self.ragged.tokens[-1])
 
@@ -268,9 +266,7 @@ def _differentiable(
     pairs = [(o, g) for o, g in zip((y, *finals), (y_gradient, *final_gradients), strict=True) if g is not None]
     inputs = [tensor for tensor, want in zip(tensors, wanted, strict=True) if want]
     found = iter(
-        torch.autograd.grad(
-            [o for o, _ in pairs], inputs, [g for _, g in pairs], create_graph=True, allow_unused=True
-        )
+        torch.autograd.grad([o for o, _ in pairs], inputs, [g for _, g in pairs], create_graph=True, allow_unused=True)
     )
     return [next(found) if want else None for want in wanted]
 
@@ -279,7 +275,7 @@ def run(request: Request) -> tuple[Tensor, tuple[Tensor, ...]]:
     """Outputs and final states of a request that `why_not` has nothing against."""
     tensors = request.tensors()
     if torch.is_grad_enabled() and any(tensor.requires_grad for tensor in tensors):
-        y, *finals = _Scan.apply(request, *tensors)
+        y, *finals = _Scan.apply(request, *tensors)  # type: ignore[no-untyped-call]
         return y, tuple(finals)
     caller = _Caller(request)
     y, states = caller.outputs()

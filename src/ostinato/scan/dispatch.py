@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from typing import Literal
@@ -110,9 +110,12 @@ def watch() -> Iterator[list[Choice]]:
         _watchers.remove(taken)
 
 
-@torch.compiler.disable
 def run(request: Request, backend: Backend | None = None) -> tuple[Tensor, tuple[Tensor, ...]]:
     """Run a checked request; see `scan`."""
+    return _run(request, backend)
+
+
+def _run_eagerly(request: Request, backend: Backend | None) -> tuple[Tensor, tuple[Tensor, ...]]:
     choice = choose(request, backend)
     for taken in _watchers:
         taken.append(choice)
@@ -120,6 +123,10 @@ def run(request: Request, backend: Backend | None = None) -> tuple[Tensor, tuple
         return reference.run(request)
     if request.mask is None or request.padding == "repeat":
         return cpu.run(request)
+    # behind a masked step the kernels need the state carried so far, so zeros are put in afterwards
     y, states = cpu.run(replace(request, padding="repeat"))
     mask = request.mask if request.layout == "batch" else request.mask.T
     return torch.where(mask.unsqueeze(-1), y, 0), states
+
+
+_run: Callable[[Request, Backend | None], tuple[Tensor, tuple[Tensor, ...]]] = torch.compiler.disable(_run_eagerly)

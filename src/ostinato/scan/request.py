@@ -9,7 +9,7 @@ from typing import Literal
 import torch
 from torch import Tensor
 
-from ..cells import ACTIVATIONS, SYMBOLS, Cell, activation
+from ..cells import SYMBOLS, Cell, activation
 from ..compiler import Program, trace
 
 Layout = Literal["time", "batch", "packed"]
@@ -43,8 +43,8 @@ class Weights:
 
     def bind(self, tensors: Iterator[Tensor]) -> Weights:
         """The same weights with other tensors, taken in the order of `tensors()`."""
-        matrices = [None if t is None else next(tensors) for t in (self.W, self.U, self.b, self.b_u)]
-        return Weights(*matrices, parameters=tuple(next(tensors) for _ in self.parameters), order=self.order)
+        W, U, b, b_u = (None if t is None else next(tensors) for t in (self.W, self.U, self.b, self.b_u))
+        return Weights(W, U, b, b_u, tuple(next(tensors) for _ in self.parameters), self.order)
 
 
 @dataclass(frozen=True)
@@ -158,6 +158,62 @@ def _check_lengths(lengths: Sequence[int] | Tensor, steps: int, batch: int) -> T
     return checked
 
 
+def _size(x: Tensor, layout: Layout, batch_sizes: Tensor | None) -> tuple[int, int]:
+    """Steps and batch of the input."""
+    if layout not in ("time", "batch", "packed"):
+        raise ValueError(f"layout is {layout!r}; expected 'time', 'batch' or 'packed'")
+    if (batch_sizes is not None) != (layout == "packed"):
+        raise ValueError(f"layout is {layout!r}; batch_sizes goes with layout='packed', and only with it")
+    if batch_sizes is not None:
+        if x.dim() != 2 or int(batch_sizes.sum()) != x.shape[0]:
+            tokens = int(batch_sizes.sum())
+            raise ValueError(f"packed input has the shape {tuple(x.shape)}; expected ({tokens}, input size)")
+        steps, batch = len(batch_sizes), int(batch_sizes[0]) if len(batch_sizes) else 0
+    else:
+        if x.dim() != 3:
+            expected = "(steps, batch, input size)" if layout == "time" else "(batch, steps, input size)"
+            raise ValueError(f"the input has the shape {tuple(x.shape)}; expected {expected}")
+        steps, batch = (x.shape[0], x.shape[1]) if layout == "time" else (x.shape[1], x.shape[0])
+    if steps == 0:
+        raise ValueError("the input has 0 steps; a recurrent layer needs at least 1")
+    return steps, batch
+
+
+def _check_running(
+    lengths: Sequence[int] | Tensor | None, batch_sizes: Tensor | None, mask: Tensor | None, steps: int, batch: int
+) -> tuple[Tensor | None, Tensor | None]:
+    """Lengths and mask, checked."""
+    if sum(given is not None for given in (lengths, batch_sizes, mask)) > 1:
+        raise ValueError("got several of lengths, mask and batch_sizes; give one of them")
+    if batch_sizes is not None:
+        return (batch_sizes.unsqueeze(1) > torch.arange(batch)).sum(0), None
+    if mask is not None:
+        if tuple(mask.shape) != (batch, steps):
+            raise ValueError(f"mask has the shape {tuple(mask.shape)}; expected (batch, steps) = ({batch}, {steps})")
+        mask = mask.to(torch.bool)
+    return None if lengths is None else _check_lengths(lengths, steps, batch), mask
+
+
+def _check_states(cell: Cell, states: Sequence[Tensor], shape: tuple[int, ...], x: Tensor) -> tuple[Tensor, ...]:
+    if len(states) != len(cell.states):
+        names = ", ".join(cell.states)
+        raise ValueError(f"cell {cell.name} has the states {names}; got {len(states)} initial states")
+    for name, state in zip(cell.states, states, strict=True):
+        _expect(state, f"initial state {name}", shape, x)
+    return tuple(states)
+
+
+def _chosen(cell: Cell, activations: Mapping[str, ActivationLike]) -> Mapping[str, ActivationLike]:
+    """The activation of each of the cell's symbols."""
+    chosen: dict[str, ActivationLike] = dict(cell.activations)
+    for symbol, function in activations.items():
+        if symbol not in chosen:
+            known = ", ".join(f"{s} ({SYMBOLS[s]})" for s in chosen) or "none"
+            raise ValueError(f"cell {cell.name} has no activation {symbol!r}; its activations are: {known}")
+        chosen[symbol] = activation(function).name if isinstance(function, str) else function
+    return chosen
+
+
 def make_request(
     cell: Cell,
     x: Tensor,
@@ -178,63 +234,23 @@ def make_request(
         ValueError: naming the value that does not fit, and what was expected.
     """
     program = trace(cell)
-    if layout not in ("time", "batch", "packed"):
-        raise ValueError(f"layout is {layout!r}; expected 'time', 'batch' or 'packed'")
-    if padding not in ("zero", "repeat"):
-        raise ValueError(f"padding is {padding!r}; expected 'zero' or 'repeat'")
-    if not x.dtype.is_floating_point:
-        raise ValueError(f"the input is {x.dtype}; expected a floating-point dtype")
     weights = tuple(weights)
     if len(weights) not in (1, 2):
         raise ValueError(f"got weights for {len(weights)} directions; expected 1 or 2")
     directions = tuple(reverse) if reverse is not None else (False, True)[: len(weights)]
     if len(directions) != len(weights):
         raise ValueError(f"reverse names {len(directions)} directions, weights {len(weights)}; give one each")
-
-    if layout == "packed":
-        if batch_sizes is None or lengths is not None or mask is not None:
-            raise ValueError("a packed batch needs batch_sizes, and neither lengths nor mask")
-        if x.dim() != 2 or int(batch_sizes.sum()) != x.shape[0]:
-            raise ValueError(
-                f"packed input has the shape {tuple(x.shape)}; expected ({int(batch_sizes.sum())}, input size)"
-            )
-        steps, batch = len(batch_sizes), int(batch_sizes[0]) if len(batch_sizes) else 0
-        lengths = (batch_sizes.unsqueeze(1) > torch.arange(batch)).sum(0)
-    else:
-        if batch_sizes is not None:
-            raise ValueError("batch_sizes goes with layout='packed'")
-        if x.dim() != 3:
-            expected = "(steps, batch, input size)" if layout == "time" else "(batch, steps, input size)"
-            raise ValueError(f"the input has the shape {tuple(x.shape)}; expected {expected}")
-        steps, batch = (x.shape[0], x.shape[1]) if layout == "time" else (x.shape[1], x.shape[0])
-        lengths = None if lengths is None else _check_lengths(lengths, steps, batch)
-    if steps == 0:
-        raise ValueError("the input has 0 steps; a recurrent layer needs at least 1")
-    if mask is not None:
-        if lengths is not None:
-            raise ValueError("give lengths or mask, not both")
-        if tuple(mask.shape) != (batch, steps):
-            raise ValueError(f"mask has the shape {tuple(mask.shape)}; expected (batch, steps) = ({batch}, {steps})")
-        mask = mask.to(torch.bool)
-
+    if padding not in ("zero", "repeat"):
+        raise ValueError(f"padding is {padding!r}; expected 'zero' or 'repeat'")
+    if not x.dtype.is_floating_point:
+        raise ValueError(f"the input is {x.dtype}; expected a floating-point dtype")
+    steps, batch = _size(x, layout, batch_sizes)
     units = _units(program, weights[0])
     for one in weights:
         _check_weights(program, one, x, units)
+    lengths, mask = _check_running(lengths, batch_sizes, mask, steps, batch)
     if initial_state is not None:
-        initial_state = tuple(initial_state)
-        if len(initial_state) != len(cell.states):
-            raise ValueError(
-                f"cell {cell.name} has the states {', '.join(cell.states)}; got {len(initial_state)} initial states"
-            )
-        for name, state in zip(cell.states, initial_state, strict=True):
-            _expect(state, f"initial state {name}", (len(weights), batch, units), x)
-
-    chosen: dict[str, ActivationLike] = dict(cell.activations)
-    for symbol, function in (activations or {}).items():
-        if symbol not in chosen:
-            known = ", ".join(f"{s} ({SYMBOLS[s]})" for s in chosen) or "none"
-            raise ValueError(f"cell {cell.name} has no activation {symbol!r}; its activations are: {known}")
-        chosen[symbol] = activation(function).name if isinstance(function, str) else function
+        initial_state = _check_states(cell, initial_state, (len(weights), batch, units), x)
     return Request(
         cell=cell,
         x=x,
@@ -246,7 +262,7 @@ def make_request(
         batch_sizes=batch_sizes,
         mask=mask,
         padding=padding,
-        activations=chosen,
+        activations=_chosen(cell, activations or {}),
         units=units,
         steps=steps,
         batch=batch,

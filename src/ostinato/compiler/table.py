@@ -1,0 +1,111 @@
+"""The table that tells the engine about a cell's products and places: `Program` in kernels/call.h."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from itertools import groupby
+
+from .graph import Node
+from .plan import Plan
+from .trace import MATRICES
+
+
+def listed(values: Iterable[object]) -> str:
+    """A C++ initializer."""
+    return "{" + ", ".join(str(value) for value in values) + "}"
+
+
+def _vector(plan: Plan, vector: Node) -> int:
+    """The engine's number of a vector that enters a product."""
+    if vector.op == "input":
+        return 0
+    if vector.op == "state":
+        return 1 + int(vector.attr)
+    return 1 + len(plan.cell.states) + plan.program.vectors.index(vector)
+
+
+def _products(plan: Plan) -> list[str]:
+    """Columns that read the same vectors make one product."""
+    program = plan.program
+
+    def level(column: Node) -> int:
+        made = [k for k, part in enumerate(plan.forward.levels) for v in column.args if v in part.exports]
+        return 1 + max(made) if made else 0
+
+    texts = []
+    numbered = enumerate(program.columns)
+    for (at_level, vectors), group in groupby(numbered, key=lambda item: (level(item[1]), item[1].args)):
+        members = list(group)
+        first, column = members[0]
+        terms = []
+        for k, vector in enumerate(vectors):
+            blocks = [program.terms(member)[k][2] for _, member in members]
+            matrix = MATRICES.index(program.terms(column)[k][1])
+            terms.append(listed([_vector(plan, vector), matrix, listed(blocks)]))
+        texts.append(listed([at_level, first, len(members), len(terms), listed(terms)]))
+    return texts
+
+
+def _returns(plan: Plan) -> list[str]:
+    """For each vector that entered products, the columns from which its gradient returns."""
+    texts = []
+    for vector, entered in plan.storage.gradient.returns.items():
+        level = len(plan.backward.levels)
+        if vector in plan.program.vectors:
+            number = plan.program.vectors.index(vector)
+            level = min(
+                k
+                for k, part in enumerate(plan.backward.levels)
+                for value in part.used()
+                if value.op == "returned" and value.attr == number
+            )
+        columns, matrices, blocks = zip(*entered, strict=True)
+        matrix_numbers = [MATRICES.index(matrix) for matrix in matrices]
+        texts.append(
+            listed([level, _vector(plan, vector), len(columns), *map(listed, (columns, matrix_numbers, blocks))])
+        )
+    return texts
+
+
+def _bias(plan: Plan, matrix: str) -> list[int]:
+    """For each column its block in the bias beside a matrix, or -1."""
+    held = []
+    for column in plan.program.columns:
+        found = [block for _, name, block in plan.program.terms(column) if name == matrix]
+        held.append(found[0] if found else -1)
+    return held
+
+
+def print_table(plan: Plan) -> str:
+    """The cell's `Program`."""
+    program, storage = plan.program, plan.storage
+    steps = (plan.forward, plan.inference, plan.backward)
+    needed = {value.attr for part in plan.backward.levels for value in part.used() if value.op == "state"}
+    returned = {value.attr: k for value, k in plan.backward.carries.items() if value.op == "returned"}
+    products, returns = _products(plan), _returns(plan)
+    fields = {
+        "name": f'"{plan.cell.name}"',
+        "columns": len(program.columns),
+        "blocks": listed(len(program.blocks[matrix]) for matrix in MATRICES),
+        "states": len(plan.cell.states),
+        "parameters": len(plan.cell.parameters),
+        "slots": storage.slots,
+        "forward_levels": len(plan.forward.levels),
+        "infer_levels": len(plan.inference.levels),
+        "backward_levels": len(plan.backward.levels),
+        "carries": max(len(step.carries) for step in steps),
+        "means": max(len(step.means) for step in steps),
+        "history": listed(-1 if slot is None else slot for slot in storage.history),
+        "needed_states": listed(int(k in needed) for k in range(len(plan.cell.states))),
+        "vectors": len(program.vectors),
+        "vector_carry": listed(plan.forward.carries[vector] for vector in program.vectors),
+        "vector_slot": listed(storage.vectors),
+        "vector_return": listed(returned[k] for k in range(len(program.vectors))),
+        "bias": listed(listed(_bias(plan, matrix)) for matrix in MATRICES),
+        "products": len(products),
+        "product": listed(products),
+        "returns": len(returns),
+        "returned": listed(returns),
+    }
+    body = "".join(f"      /* {key} */ {value},\n" for key, value in fields.items())
+    return f"  static constexpr Program program = {{\n{body}  }};\n"
