@@ -39,8 +39,15 @@ def describe(threads: int) -> dict[str, str]:
         "cores": f"{processors()}, {threads} thread{'s' if threads > 1 else ''} used",
         "instruction set": widest,
         "system": f"{platform.system()} {platform.machine()}",
-        "load at the start": f"{os.getloadavg()[0]:.1f}" if hasattr(os, "getloadavg") else "unknown",
+        "load before": _load(),
     }
+
+
+def _load() -> str:
+    if not hasattr(os, "getloadavg"):
+        return "unknown"
+    load = os.getloadavg()[0]
+    return f"{load:.1f}" + " (other programs are running: the times are too long)" * (load > 0.5)
 
 
 def peak(threads: int) -> tuple[float | None, str]:

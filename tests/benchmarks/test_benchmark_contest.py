@@ -1,0 +1,212 @@
+"""Contests: everyone in turn, wrong results refused, absences said."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from benchmarks import contest
+from benchmarks.contest import Arena, Comparison, Contender, Outcome, Result, Settings, difference, take_turns
+from benchmarks.process import Process, WorkerError
+
+FAKE = "tests.benchmarks.fakes:Fake"
+
+
+def contender(name: str, ours: bool = False, **options: Any) -> Contender:
+    return Contender(name, FAKE, options, ours=ours)
+
+
+def comparison(*contenders: Contender) -> Comparison:
+    return Comparison("work", contenders, {"oracle": contender("oracle")}, steps=3)
+
+
+@pytest.fixture
+def arena() -> Iterator[Arena]:
+    with Arena(Settings(rounds=3, seconds=0.001, threads=1)) as opened:
+        yield opened
+
+
+class TestTurns:
+    def clocks(self, calls: list[tuple[str, int]]) -> dict[str, Callable[[int], float]]:
+        def clock(name: str) -> Callable[[int], float]:
+            def timed(runs: int) -> float:
+                calls.append((name, runs))
+                return float(len(calls))
+
+            return timed
+
+        return {"ours": clock("ours"), "peer": clock("peer"), "other": clock("other")}
+
+    def test_everyone_is_timed_once_a_round(self) -> None:
+        calls: list[tuple[str, int]] = []
+        take_turns(self.clocks(calls), rounds=3, seconds=0.0)
+        assert [name for name, _ in calls[-9:]] == ["ours", "peer", "other"] * 3
+
+    def test_warm_up_is_not_among_the_times(self) -> None:
+        calls: list[tuple[str, int]] = []
+        timed = take_turns(self.clocks(calls), rounds=2, seconds=0.0)
+        warm = len(calls) - 6
+        assert warm >= 6
+        assert timed == {"ours": [warm + 1, warm + 4], "peer": [warm + 2, warm + 5], "other": [warm + 3, warm + 6]}
+
+    def test_a_turn_has_as_many_runs_as_fill_it(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        now = [0.0]
+        monkeypatch.setattr(contest.time, "perf_counter", lambda: now[0])
+
+        def slow(runs: int) -> float:
+            now[0] += 0.25 * runs
+            counts.append(runs)
+            return 0.25
+
+        counts: list[int] = []
+        take_turns({"slow": slow}, rounds=1, seconds=2.0, warm_up=1.0)
+        assert counts == [1, 1, 1, 1, 1, 8]
+
+    def test_a_turn_has_at_least_one_run(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        counts: list[int] = []
+        take_turns({"one": lambda runs: counts.append(runs) or 1.0}, rounds=2, seconds=0.0)
+        assert counts[-2:] == [1, 1]
+
+
+class TestDifference:
+    right = {"output": np.array([1.0, -4.0])}
+
+    def test_is_relative_to_the_largest_entry(self) -> None:
+        error, where = difference({"output": np.array([1.2, -4.0])}, self.right)
+        assert error == pytest.approx(0.05)
+        assert where == "output"
+
+    @pytest.mark.parametrize(
+        "result",
+        [
+            {"output": np.array([1.0, math.nan])},
+            {"output": np.array([math.inf, -4.0])},
+            {"output": np.array([1.0])},
+            {"output": np.array([1.0, -4.0]), "more": np.zeros(1)},
+            {},
+        ],
+    )
+    def test_of_what_cannot_be_compared_is_infinite(self, result: dict[str, Any]) -> None:
+        assert difference(result, self.right)[0] == math.inf
+
+    def test_of_zeros_is_absolute(self) -> None:
+        assert difference({"dx": np.full(2, 1e-3)}, {"dx": np.zeros(2)})[0] == pytest.approx(1e-3)
+
+
+class TestResult:
+    def result(self) -> Result:
+        one, two = contender("ours", ours=True), contender("peer")
+        return Result(comparison(one, two), [Outcome(one, seconds=[3.0, 1.0, 2.0]), Outcome(two, seconds=[8.0])])
+
+    def test_ratio_is_of_medians(self) -> None:
+        assert self.result().ratio("peer") == 4.0
+        assert self.result().ratio("ours") == 1.0
+
+    def test_there_is_no_ratio_to_what_was_not_timed(self) -> None:
+        result = self.result()
+        result["peer"].seconds = []
+        assert result.ratio("peer") is None
+
+
+class TestArena:
+    def test_right_results_are_timed(self, arena: Arena) -> None:
+        result = arena.hold(comparison(contender("ours", ours=True, error=1e-6), contender("peer", error=-1e-3)))
+        assert [len(outcome.seconds) for outcome in result.outcomes] == [3, 3]
+        assert result["peer"].error == pytest.approx(1e-3 / 3)
+        assert not result.red
+
+    def test_a_peers_wrong_result_is_not_timed(self, arena: Arena) -> None:
+        result = arena.hold(comparison(contender("ours", ours=True), contender("peer", error=0.01)))
+        assert result["peer"].status == "wrong"
+        assert result["peer"].seconds == []
+        assert "WRONG RESULT" in result["peer"].note
+        assert "output" in result["peer"].note
+        assert len(result["ours"].seconds) == 3
+        assert result.red
+
+    def test_nobody_is_timed_beside_a_wrong_result_of_ours(self, arena: Arena) -> None:
+        result = arena.hold(comparison(contender("ours", ours=True, error=1e-4), contender("peer", error=1e-4)))
+        assert [outcome.status for outcome in result.outcomes] == ["wrong", "withheld"]
+        assert [outcome.seconds for outcome in result.outcomes] == [[], []]
+        assert result.red
+
+    def test_an_environment_that_is_missing_is_said(
+        self, arena: Arena, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+    ) -> None:
+        monkeypatch.setitem(contest.INTERPRETERS, "peers", tmp_path / "python")
+        result = arena.hold(comparison(contender("ours", ours=True), Contender("peer", FAKE, {}, environment="peers")))
+        assert result["peer"].status == "missing"
+        assert result["peer"].note == "not installed: make bench installs it"
+        assert len(result["ours"].seconds) == 3
+        assert not result.red
+
+    def test_an_environment_that_is_left_out_is_said(self) -> None:
+        settings = Settings(1, 0.001, 1, left_out={"peers": "not today"})
+        with Arena(settings) as arena:
+            result = arena.hold(comparison(Contender("peer", FAKE, {}, environment="peers")))
+        assert (result["peer"].status, result["peer"].note) == ("missing", "not today")
+
+    @pytest.mark.parametrize("at", ["build", "check", "run", "exit at check", "exit at run"])
+    def test_who_breaks_fails_and_the_others_go_on(self, arena: Arena, at: str) -> None:
+        result = arena.hold(comparison(contender("ours", ours=True), contender("peer", breaks=at)))
+        assert result["peer"].status == "failed"
+        assert ("ended with status 3" if "exit" in at else f"broke at {at}") in result["peer"].note
+        assert len(result["ours"].seconds) == 3
+        assert result.red
+
+    def test_a_run_that_is_not_finite_is_not_timed(self, arena: Arena) -> None:
+        result = arena.hold(comparison(contender("ours", ours=True), contender("peer", value=math.nan)))
+        assert result["peer"].status == "failed"
+        assert "not finite" in result["peer"].note
+
+    def test_another_path_than_the_compiled_one_is_said(self, arena: Arena) -> None:
+        result = arena.hold(comparison(contender("ours", ours=True, served="reference: no compiler")))
+        assert result["ours"].note == "ran on the reference: no compiler"
+
+    def test_an_oracle_that_breaks_stops_everything(self, arena: Arena) -> None:
+        work = Comparison("work", [contender("ours", ours=True)], {"oracle": contender("o", breaks="check")}, steps=1)
+        with pytest.raises(WorkerError, match="broke at check"):
+            arena.hold(work)
+
+    def test_everyone_answers_to_the_oracle_named(self, arena: Arena) -> None:
+        padded = Contender("padded", FAKE, {"error": 1.0}, oracle="padded")
+        oracles = {"oracle": contender("oracle"), "padded": contender("oracle", error=1.0)}
+        result = arena.hold(Comparison("work", [contender("ours", ours=True), padded], oracles, steps=1))
+        assert result["padded"].error == 0.0
+
+
+class TestProcess:
+    @pytest.fixture
+    def process(self) -> Iterator[Process]:
+        started = Process(contest.INTERPRETERS["project"], threads=1)
+        yield started
+        started.close()
+
+    def test_computes_on_the_processors_it_was_given(self, process: Process) -> None:
+        process.ask(build=FAKE)
+        assert process.ask(measure=True) == {"processors": 1.0}
+
+    def test_seconds_are_of_one_step(self, process: Process) -> None:
+        process.ask(build=FAKE)
+        assert 0 < process.ask(time=10)["seconds"] < 1
+
+    @pytest.mark.parametrize(
+        ("message", "sentence"),
+        [
+            ({"time": 1}, "nothing was built yet"),
+            ({"build": f"{FAKE}s"}, "no attribute 'Fakes'"),
+            ({"build": FAKE, "options": {"eror": 1}}, "eror"),
+        ],
+    )
+    def test_an_error_is_told(self, process: Process, message: dict[str, Any], sentence: str) -> None:
+        with pytest.raises(WorkerError, match=sentence):
+            process.ask(**message)
+
+    def test_an_unknown_message_is_told(self, process: Process) -> None:
+        process.ask(build=FAKE)
+        with pytest.raises(WorkerError, match="expected build, check, time or measure"):
+            process.ask(clock=1)
