@@ -64,7 +64,7 @@ def slstm(gate: Any, state: Any, phi: Any, sigma: Any) -> Any:
     decay = -(ops.maximum(-gate.f, 0.0) + ops.log1p(ops.exp(-ops.absolute(gate.f)))) + state.m
     m = ops.maximum(decay, gate.i)
     i, f = ops.exp(gate.i - m), ops.exp(decay - m)
-    c, n = f * state.c + i * phi(gate.g), f * (state.n * state.n + 1.0) + i
+    c, n = f * state.c + i * phi(gate.g), f * ops.absolute(state.n) + i
     return sigma(gate.o) * c / n, c, n, m
 
 

@@ -9,9 +9,8 @@ import torch
 from torch import Tensor
 
 from ostinato.cells import ACTIVATIONS, Activation, ops
-from ostinato.compiler import Program
+from ostinato.compiler import Program, levels
 from ostinato.compiler.graph import Node, in_order, node
-from ostinato.compiler.levels import Level, cut
 from ostinato.compiler.reverse import Gradient, slope_of
 from ostinato.compiler.storage import Storage
 from ostinato.scan import Weights
@@ -190,7 +189,7 @@ class Machine:
     slots: dict[int, Tensor] = field(default_factory=dict)
     _carried: Values = field(default_factory=dict)
 
-    def _level(self, part: Level, known: Values) -> Values:
+    def _level(self, part: levels.Level, known: Values) -> Values:
         found = {**known, **{value: self._carried[value] for value in part.imports}}
         saved = [n for n in in_order(part.roots()) if n.op == "saved" and n.attr in self.slots]
         found.update({n: self.slots[n.attr] for n in saved})
@@ -204,7 +203,7 @@ class Machine:
         """The states after the step; fills the slots."""
         program, kept = self.step.program, self.storage.kept
         known: Values = {}
-        for part in cut(kept.values(), program.new_states, program.vectors):
+        for part in levels.Step(kept.values(), program.new_states, program.vectors).levels:
             values = self._level(part, known)
             self.slots.update({slot: values[v] for slot, v in kept.items() if v in values})
         assert set(self.slots) == set(kept), "a kept value was never computed"
@@ -215,7 +214,7 @@ class Machine:
         """The states after the step; keeps nothing."""
         program = self.step.program
         known: Values = {}
-        for part in cut([], program.new_states, program.vectors):
+        for part in levels.Step([], program.new_states, program.vectors).levels:
             values = self._level(part, known)
         self._carried = {}
         return tuple(values[new] for new in program.new_states)
@@ -229,7 +228,7 @@ class Machine:
         vectors.update({v: step.leaf(v) for v in gradient.returns if v not in vectors})
         written: set[int] = set()
         parameters: dict[Node, Tensor] = {}
-        for part in cut([*gradient.columns, *gradient.parameters], gradient.states):
+        for part in levels.Step([*gradient.columns, *gradient.parameters], gradient.states).levels:
             for current in in_order(part.roots()):
                 if current.op == "returned" and current not in known:
                     vector = program.vectors[current.attr]
