@@ -46,7 +46,8 @@ def _clip(x: Any, low: float, high: float) -> Any:
 
 
 def _exponential_below(x: Any, alpha: float) -> Any:
-    return alpha * (ops.exp(ops.minimum(x, 0.0)) - 1.0)
+    # select, not minimum: the slope at 0 is that from below
+    return alpha * (ops.exp(ops.select(x, 0.0, x)) - 1.0)
 
 
 def _softplus(x: Any) -> Any:

@@ -11,7 +11,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from ..cells import ACTIVATIONS, Cell
+from ..cells import ACTIVATIONS, CELLS, Cell
 from . import _engine, reference
 from .request import Request, Weights
 from .workspace import Lease
@@ -36,7 +36,7 @@ def instruction_set() -> str:
 def why_not(request: Request) -> str | None:
     """Why the kernels cannot serve a request, or None if they can."""
     x = request.x
-    if request.cell.name not in _CELLS:
+    if CELLS.get(request.cell.name) is not request.cell or request.cell.name not in _CELLS:
         return f"no kernel is compiled for the cell {request.cell.name}"
     if x.device.type != "cpu":
         return f"the kernels run on the CPU, and the input is on {x.device}"

@@ -15,6 +15,13 @@ from torch import Tensor
 from ..cells import activation, ops
 from .request import Request
 
+
+def _select(condition: Tensor, positive: Any, otherwise: Any) -> Tensor:
+    if not isinstance(positive, Tensor):
+        positive = condition.new_tensor(positive)
+    return torch.where(condition > 0, positive, otherwise)
+
+
 _functions = SimpleNamespace(
     exp=torch.exp,
     log1p=torch.log1p,
@@ -25,7 +32,7 @@ _functions = SimpleNamespace(
     absolute=torch.abs,
     minimum=lambda x, y: torch.where(x < y, x, y),
     maximum=lambda x, y: torch.where(x > y, x, y),
-    select=lambda condition, positive, otherwise: torch.where(condition > 0, positive, otherwise),
+    select=_select,
     row_mean=lambda x: x.mean(-1, keepdim=True),
 )
 

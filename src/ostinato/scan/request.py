@@ -117,16 +117,17 @@ def _expect(tensor: Tensor | None, name: str, shape: tuple[int, ...], like: Tens
 
 
 def _units(program: Program, weights: Weights) -> int:
-    for matrix, tensor in (("U", weights.U), ("W", weights.W)):
+    units = 0
+    for matrix, tensor in (("W", weights.W), ("U", weights.U)):
         blocks = len(program.blocks[matrix])
         if not blocks:
             continue
         if tensor is None or tensor.dim() != 2:
             raise ValueError(f"cell {program.cell.name} needs its {matrix} as a matrix (gates * units, ...)")
-        if tensor.shape[0] % blocks:
+        if tensor.shape[0] % blocks or not tensor.shape[0]:
             raise ValueError(f"{matrix} has {tensor.shape[0]} rows; expected a multiple of {blocks} gate blocks")
-        return tensor.shape[0] // blocks
-    raise ValueError(f"cell {program.cell.name} has no weight matrix")
+        units = tensor.shape[0] // blocks
+    return units
 
 
 def _check_weights(program: Program, weights: Weights, x: Tensor, units: int) -> None:
@@ -184,7 +185,7 @@ def _check_running(
 ) -> tuple[Tensor | None, Tensor | None]:
     """Lengths and mask, checked."""
     if sum(given is not None for given in (lengths, batch_sizes, mask)) > 1:
-        raise ValueError("got several of lengths, mask and batch_sizes; give one of them")
+        raise ValueError("got several of lengths, mask and batch_sizes; give lengths or mask, not both")
     if batch_sizes is not None:
         return (batch_sizes.unsqueeze(1) > torch.arange(batch)).sum(0), None
     if mask is not None:
