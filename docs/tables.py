@@ -36,14 +36,13 @@ def formula(value: Node, binds: int = 0) -> str:
         text = f"-{formula(args[0], 2)}"
         return f"({text})" if binds else text
     if value.op == "select":
-        condition, positive, otherwise = (formula(arg) for arg in args)
-        return f"({positive} where {condition} > 0, else {otherwise})"
+        text = f"{formula(args[1], 1)} where {formula(args[0], 1)} > 0, else {formula(args[2], 1)}"
+        return f"({text})" if binds else text
     return f"{SHORT.get(value.op, value.op)}({', '.join(formula(arg) for arg in args)})"
 
 
 def _activation_row(activation: Activation) -> str:
     text = formula(activation.value(node("input")))
-    text = text[1:-1] if text.startswith("(") and " where " in text else text
     return f"| `{activation.name}` | `{text}` | {'output' if activation.slope else 'input'} |"
 
 
