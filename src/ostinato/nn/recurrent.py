@@ -103,6 +103,9 @@ class Recurrent(torch.nn.RNNBase):
             return f"a projection (proj_size={self.proj_size}) runs on torch's own path only"
         if not self._fits(input, hx):
             return "the arguments do not fit together, and its error says why"
+        x = input.data if isinstance(input, PackedSequence) else input
+        if self.backend is None and not (x.device.type == "cpu" and x.dtype in scan.KERNEL_DTYPES):
+            return f"our kernels serve float32 and float64 on the CPU, torch's serve {x.dtype} on {x.device.type}"
         return None
 
     def _fits(self, input: Tensor | PackedSequence, hx: Tensor | States | None) -> bool:

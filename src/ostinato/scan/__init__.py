@@ -1,10 +1,12 @@
 """A cell over time: the request, the choice of a backend, the reference and the kernels."""
 
+from .cpu import KERNEL_DTYPES
 from .dispatch import Backend, Choice, choose, run, scan, watch
 from .request import Request, Weights, make_request
 from .workspace import release_workspace
 
 __all__ = [
+    "KERNEL_DTYPES",
     "Backend",
     "Choice",
     "Request",

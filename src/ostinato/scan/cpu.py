@@ -19,7 +19,9 @@ from .workspace import Lease
 #: Below this many multiply-adds a second thread costs more than it brings.
 _WORTH_A_THREAD = 1 << 18
 
-_DTYPES = (torch.float32, torch.float64)
+#: What the kernels compute in.
+KERNEL_DTYPES = (torch.float32, torch.float64)
+
 _NUMBER_OF = {name: number for number, name in enumerate(ACTIVATIONS)}
 _CELLS = {description["name"]: (number, description) for number, description in enumerate(_engine.cells())}
 _RELEASED = torch.empty(0)
@@ -40,7 +42,7 @@ def why_not(request: Request) -> str | None:
         return f"no kernel is compiled for the cell {request.cell.name}"
     if x.device.type != "cpu":
         return f"the kernels run on the CPU, and the input is on {x.device}"
-    if x.dtype not in _DTYPES:
+    if x.dtype not in KERNEL_DTYPES:
         return f"the kernels serve float32 and float64, and the input is {x.dtype}"
     if request.batch == 0:
         return "the batch is empty"
