@@ -101,6 +101,39 @@ def keras_on_meta() -> Any:
     return keras.device("meta")
 
 
+class OfTorch(torch.nn.Module):
+    """A layer as torch's tools for graphs take it."""
+
+    def __init__(self, layer: Any) -> None:
+        super().__init__()
+        self.layer = layer
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return self.layer(x)
+
+
+@pytest.mark.parametrize("bidirectional", [False, True])
+def test_an_exported_graph_holds_torch_operations_only(bidirectional: bool) -> None:
+    layer = layers.LSTM(4, return_sequences=True)
+    layer = layers.Bidirectional(layer) if bidirectional else layer
+    x = torch.randn(2, 3, 5)
+    expected = layer(x)
+    with watch() as taken:
+        exported = torch.export.export(OfTorch(layer), (x,)).module()
+        np.testing.assert_allclose(exported(x).detach(), expected.detach(), atol=1e-6)
+    assert taken == []
+
+
+@pytest.mark.parametrize("policy", ["mixed_bfloat16", "mixed_float16", "bfloat16"])
+def test_low_precision_runs_on_the_reference(policy: str) -> None:
+    layer = layers.GRU(4, dtype=policy, recurrent_initializer="glorot_uniform")
+    with watch() as taken:
+        output = layer(np.zeros((2, 3, 5), "float32"))
+    assert backends(taken) == ["reference"]
+    assert str(output.dtype) == f"torch.{policy.removeprefix('mixed_')}"
+    assert "'reference'" in explain(layer, np.zeros((2, 3, 5), "float32"))
+
+
 def test_explain_names_layer_way_and_reason() -> None:
     x = np.zeros((2, 6, 3), "float32")
     plain = explain(layers.LSTM(4, name="memory"), x, mask=np.ones((2, 6), bool))

@@ -79,16 +79,14 @@ class Recurrent:
     def inner_loop(self, sequences: Any, initial_state: Any, mask: Any, training: bool = False) -> Any:
         """The last output, the outputs and the final states; the method in which Keras runs its cell over time."""
         way = loop.path(self, sequences, training).way
-        if not loop.ON_TORCH:
-            return super().inner_loop(sequences, initial_state, mask, training=training)  # type: ignore[misc]
         states = initial_state if isinstance(initial_state, (list, tuple)) else [initial_state]
-        if self.stateful:
+        if self.stateful and loop.ON_TORCH:
             # Keras writes the final states into the variables that hold these, which the backward pass still needs.
             states = [state.clone() for state in states]
-        if way == "shapes":
-            return loop.shapes(self, sequences, states)
         if way == "keras":
             return super().inner_loop(sequences, states, mask, training=training)  # type: ignore[misc]
+        if way == "shapes":
+            return loop.shapes(self, sequences, states)
         mask = loop.boolean_mask(mask, sequences)
         if way == "steps":
             return steps.run(self, sequences, states, mask, training)
