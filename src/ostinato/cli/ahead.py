@@ -9,7 +9,7 @@ from rich.table import Table as Grid
 
 from ..forecast import ForecastError, predict
 from ..forecast.folder import write_rows
-from .report import label, line
+from .report import labels, line
 
 
 def run(
@@ -28,7 +28,7 @@ def run(
     grid = Grid(box=None, padding=(0, 2), header_style="bold")
     for name in rows.columns:
         grid.add_column(name, justify="right")
-    for row in rows.itertuples(index=False):
-        grid.add_row(label(row[0]), f"{row[1]:.6g}")
+    for label, value in zip(labels(rows), rows["prediction"], strict=True):
+        grid.add_row(label, f"{value:.6g}")
     console.print(grid)
     line(console, "written", str(path))

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -12,8 +11,8 @@ from rich.table import Table as Grid
 from rich.text import Text
 
 from ..forecast import Forecast, Plan
-from ..forecast.score import Score, percent
-from ..forecast.table import day
+from ..forecast.score import Score, interval, percent
+from ..forecast.table import days
 
 SCALINGS = {"minmax": "levels from 0 to 1", "steps": "steps"}
 
@@ -38,7 +37,7 @@ def show_result(console: Console, result: Forecast, folder: Path) -> None:
     """The model, its scores beside the baselines', the verdict, the lag check, and where it all is."""
     line(console, "model", _model(result))
     settings = result.plan.settings
-    ahead = f"{settings.horizon} row{'s' * (settings.horizon > 1)} ahead"
+    ahead = "one row ahead" if settings.horizon == 1 else f"{settings.horizon} rows at a time"
     line(console, "test", f"{result.plan.split.test} rows, predicted {ahead} from true values")
     console.print(_grid(result))
     better = result.scores[-1].against["naive"].better
@@ -70,11 +69,8 @@ def _model(result: Forecast) -> str:
     epochs = len(training.history)
     stopped = f"{epochs} epochs" if epochs == settings.epochs else f"stopped at epoch {epochs}"
     if training.best < epochs:
-        stopped += f", weights of epoch {training.best}" + (
-            " (naive)" if not training.best and settings.highway else ""
-        )
-    if result.training.history:
-        stopped += f", loss {training.history[0].loss:.4g} to {training.history[-1].loss:.4g}"
+        stopped += f", weights of epoch {training.best}{' (naive)' * (settings.highway and not training.best)}"
+    stopped += f", loss {training.history[0].loss:.4g} to {training.history[-1].loss:.4g}"
     return (
         f"{network}, window {plan.window}, horizon {settings.horizon}, {SCALINGS[settings.scaling]}{logs}; "
         f"{result.model.count_params():,} parameters; {training.seconds:.1f} s; {stopped}"
@@ -82,7 +78,7 @@ def _model(result: Forecast) -> str:
 
 
 def _grid(result: Forecast) -> Grid:
-    grid = Grid(box=None, padding=(0, 2), header_style="bold", pad_edge=True)
+    grid = Grid(box=None, padding=(0, 1), collapse_padding=True, header_style="bold")
     grid.add_column("")
     for name in ("RMSE", "MAE", "MAPE", "MASE", "skill vs naive", "95% CI"):
         grid.add_column(name, justify="right")
@@ -100,19 +96,15 @@ def _cells(score: Score) -> list[str]:
     mase = "–" if np.isnan(score.mase) else f"{score.mase:.3f}"
     cells = [f"{score.rmse:.4g}", f"{score.mae:.4g}", mape, mase]
     skill = score.against.get("naive")
-    return (
-        [*cells, "", ""]
-        if skill is None
-        else [*cells, percent(skill.value), f"{percent(skill.low)} to {percent(skill.high)}"]
-    )
+    return [*cells, "", ""] if skill is None else [*cells, percent(skill.value), interval(skill)]
 
 
 def _future(result: Forecast) -> str:
     rows = result.rows[result.rows["actual"].isna()]
-    shown = [f"{label(row[0])} {row[2]:.6g}" for row in rows.head(5).itertuples(index=False)]
-    return ", ".join(shown) + (f", ... {len(rows)} rows" if len(rows) > 5 else "")
+    shown = [f"{label} {value:.6g}" for label, value in zip(labels(rows), rows["prediction"], strict=True)]
+    return ", ".join(shown[:5]) + (f", ... {len(rows)} rows" if len(rows) > 5 else "")
 
 
-def label(row: Any) -> str:
-    """A date or a row number, for people."""
-    return day(row) if isinstance(row, pd.Timestamp) else str(row)
+def labels(rows: pd.DataFrame) -> list[str]:
+    """The date or the number of each row, for people."""
+    return days(pd.DatetimeIndex(rows["date"])) if "date" in rows else [f"row {row}" for row in rows["row"]]

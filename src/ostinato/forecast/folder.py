@@ -26,7 +26,7 @@ from .errors import ForecastError
 from .frequency import Frequency
 from .run import Forecast
 from .settings import Settings
-from .table import Table, day
+from .table import Table, days
 from .windows import Transformation, from_json, to_json
 
 FORMAT = "ostinato.forecast"
@@ -108,7 +108,7 @@ def save(forecast: Forecast, folder: Path) -> None:
     table = planned.table
     rows = planned.window + planned.transformation.reach
     tail = {
-        "dates": None if table.dates is None else [day(date) for date in table.dates[-rows:]],
+        "dates": None if table.dates is None else days(table.dates[-rows:]),
         "values": table.values[-rows:].tolist(),
     }
     _write(
@@ -131,7 +131,7 @@ def save(forecast: Forecast, folder: Path) -> None:
         {
             "verdict": forecast.verdict,
             "scores": [asdict(one) for one in forecast.scores],
-            "lag": {**asdict(forecast.lag), "copies": forecast.lag.copies},
+            "lag": {**asdict(forecast.lag), "follows": forecast.lag.follows},
             "split": asdict(planned.split),
             "training": asdict(forecast.training),
             "parameters": forecast.model.count_params(),
@@ -147,7 +147,7 @@ def write_rows(rows: pd.DataFrame, path: Path) -> None:
         OSError: it cannot be written.
     """
     if "date" in rows:
-        rows = rows.assign(date=[day(date) for date in rows["date"]])
+        rows = rows.assign(date=days(pd.DatetimeIndex(rows["date"])))
     with tempfile.TemporaryDirectory(prefix=f".{path.name}.", dir=path.parent) as beside:
         whole = Path(beside) / path.name
         rows.to_csv(whole, index=False, float_format="%.10g")

@@ -59,10 +59,10 @@ def detect(dates: pd.DatetimeIndex) -> Frequency:
     """
     if len(dates) < 3:
         return ROWS
-    seconds = np.diff(dates.to_numpy("datetime64[ns]").astype("int64")) / 1e9
+    seconds = np.diff(dates.to_numpy("datetime64[us]").astype("int64")) / 1e6
     median = float(np.median(seconds))
     daily = median == DAY and bool((dates == dates.normalize()).all())
-    if daily and bool((dates.dayofweek < 5).all()) and len(dates) > 5:
+    if daily and bool((dates.day_of_week < 5).all()) and len(dates) > 5:
         days = dates.to_numpy("datetime64[D]")
         weekdays = np.busday_count(days[:-1], days[1:])
         return Frequency("business-daily", 5, int((weekdays > HOLIDAYS + 1).sum()), business=True)
@@ -70,7 +70,7 @@ def detect(dates: pd.DatetimeIndex) -> Frequency:
 
 
 def _monthly(dates: pd.DatetimeIndex, median: float) -> Frequency | None:
-    month_end = bool(dates.is_month_end.all())
+    month_end = bool((dates.day == dates.days_in_month).all())
     if median < 28 * DAY or not (month_end or dates.day.nunique() == 1):
         return None
     steps = np.diff(dates.year * 12 + dates.month)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -99,8 +98,7 @@ def train(
         verbose=0,
         callbacks=[watch],
     )
-    best = len(watch.history) if validation is None else watch.best
-    return model, Training(tuple(watch.history), best, time.perf_counter() - begin)
+    return model, Training(tuple(watch.history), watch.best, time.perf_counter() - begin)
 
 
 def predict(model: Any, inputs: np.ndarray) -> np.ndarray:
@@ -108,8 +106,25 @@ def predict(model: Any, inputs: np.ndarray) -> np.ndarray:
     return np.asarray(model.predict(inputs, batch_size=PREDICTED_AT_ONCE, verbose=0))
 
 
+def beyond_chance(before: np.ndarray, after: np.ndarray, horizon: int) -> bool:
+    """Whether losses fell by more than one standard error.
+
+    The one-standard-error rule: of models that cannot be told apart, the simplest. Breiman, Friedman, Olshen and Stone,
+    "Classification and Regression Trees", 1984.
+
+    Args:
+        before, after: (n) losses of the same windows, whose answers overlap by up to `horizon` rows.
+    """
+    gain = before - after
+    independent = max(len(gain) / horizon, 1)
+    return bool(gain.mean() > gain.std() / np.sqrt(independent))
+
+
 class _Watch(callbacks.Callback):  # type: ignore[misc]
-    """Early stopping that also knows the initial weights: Keras' own takes the first epoch's for the best at first."""
+    """Early stopping that also knows the initial weights: Keras' own takes the first epoch's for the best at first.
+
+    A network that begins as the naive forecast goes back to it unless training gained more than chance would.
+    """
 
     def __init__(
         self,
@@ -123,33 +138,32 @@ class _Watch(callbacks.Callback):  # type: ignore[misc]
         self._settings = settings
         self._validation = validation
         self._on_epoch = on_epoch
-        self._best_loss = math.inf
-        self._best_weights: list[np.ndarray] = []
 
-    def _loss(self) -> float | None:
+    def _losses(self) -> np.ndarray:
+        """(n): of each validation window, or none."""
         if self._validation is None:
-            return None
+            return np.empty(0)
         inputs, targets = self._validation
-        return float(np.mean((predict(self.model, inputs) - targets) ** 2))
-
-    def _keep(self, epoch: int, loss: float) -> None:
-        self.best, self._best_loss, self._best_weights = epoch, loss, self.model.get_weights()
+        losses: np.ndarray = ((predict(self.model, inputs) - targets) ** 2).mean(axis=1)
+        return losses
 
     def on_train_begin(self, logs: dict[str, float] | None = None) -> None:
-        loss = self._loss()
-        if loss is not None:
-            self._keep(0, loss)
+        self._initial = self._best = (self._losses(), self.model.get_weights())
 
     def on_epoch_end(self, epoch: int, logs: dict[str, float] | None = None) -> None:
-        number, loss = epoch + 1, self._loss()
-        self.history.append(Epoch(number, self._settings.epochs, float((logs or {})["loss"]), loss))
+        losses = self._losses()
+        mean = float(losses.mean()) if len(losses) else None
+        self.history.append(Epoch(epoch + 1, self._settings.epochs, float((logs or {})["loss"]), mean))
         if self._on_epoch is not None:
             self._on_epoch(self.history[-1])
-        if loss is not None and loss < self._best_loss:
-            self._keep(number, loss)
-        elif loss is not None and number - self.best >= self._settings.patience:
+        if mean is None or mean < self._best[0].mean():
+            self.best, self._best = epoch + 1, (losses, self.model.get_weights())
+        elif epoch + 1 - self.best >= self._settings.patience:
             self.model.stop_training = True
 
     def on_train_end(self, logs: dict[str, float] | None = None) -> None:
-        if self._best_weights:
-            self.model.set_weights(self._best_weights)
+        (before, initial), (after, best) = self._initial, self._best
+        begins_naive = self._settings.highway and len(before) > 0
+        if begins_naive and not beyond_chance(before, after, self._settings.horizon):
+            self.best, best = 0, initial
+        self.model.set_weights(best)

@@ -44,10 +44,11 @@ def draw(forecast: Forecast, path: Path) -> None:
 
 def _title(forecast: Forecast) -> str:
     planned, skill = forecast.plan, forecast.scores[-1].against["naive"]
-    ahead = f"{planned.settings.horizon} row{'s' if planned.settings.horizon > 1 else ''} ahead"
+    horizon = planned.settings.horizon
+    ahead = "one row ahead" if horizon == 1 else f"{horizon} rows at a time"
     return (
         f"{Path(planned.table.source).name} {planned.table.target}, {ahead}, {planned.split.test} test rows: "
-        f"skill against naive {percent(skill.value)} ({interval(skill)})"
+        f"skill against naive {percent(skill.value)} (95% CI {interval(skill)})"
     )
 
 

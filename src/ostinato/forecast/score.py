@@ -10,7 +10,6 @@ import numpy as np
 from . import metrics
 from .metrics import Skill
 
-
 #: A skill below this is better only slightly, however sure.
 SLIGHT = 0.05
 
@@ -72,12 +71,12 @@ class LagCheck:
     to_last: float
 
     @property
-    def copies(self) -> bool:
+    def follows(self) -> bool:
         return self.to_last < self.to_truth
 
     def __str__(self) -> str:
         distances = f"{self.to_last:.4g} from the last known value, {self.to_truth:.4g} from the truth"
-        return f"predictions lie {distances}" + (": they copy the last value" if self.copies else "")
+        return f"predictions lie {distances}" + (": they follow the last value" if self.follows else "")
 
 
 def lag_check(actual: np.ndarray, forecasts: Mapping[str, np.ndarray]) -> LagCheck:
@@ -93,7 +92,7 @@ def percent(share: float) -> str:
 
 def interval(skill: Skill) -> str:
     """A skill's confidence interval."""
-    return f"95% CI {percent(skill.low)} to {percent(skill.high)}"
+    return "–" if np.isnan(skill.low) else f"{100 * skill.low:+.1f} to {100 * skill.high:+.1f}%"
 
 
 def verdict(scores: Sequence[Score]) -> str:
@@ -102,15 +101,18 @@ def verdict(scores: Sequence[Score]) -> str:
     skill = model.against["naive"]
     if np.isnan(skill.value):
         return "The test rows never change, so that naive makes no error and no model can be better."
-    by = f"its RMSE is {abs(100 * skill.value):.1f}% {'larger' if skill.value < 0 else 'smaller'} ({interval(skill)})"
+    by = f"skill {percent(skill.value)} (95% CI {interval(skill)})"
     if skill.better:
         sentence = f"The model is {'slightly ' * (skill.value < SLIGHT)}better than naive: {by}."
     elif skill.worse:
         sentence = f"The model is worse than naive, which repeats the last value: {by}."
+    elif model.against["naive"] == Skill(0.0, 0.0, 0.0):
+        sentence = "The model is no better than naive: it found nothing to learn beyond repeating the last value."
     else:
         sentence = f"The model is no better than naive, which repeats the last value: {by}."
     seasonal = model.against.get("seasonal naive")
     if seasonal is None or not (skill.better or seasonal.worse) or seasonal.better:
         return sentence
     how = "worse" if seasonal.worse else "no better"
-    return f"{sentence} It is {how} than seasonal naive, which repeats the last season ({interval(seasonal)})."
+    beside = f"skill {percent(seasonal.value)} (95% CI {interval(seasonal)})"
+    return f"{sentence} It is {how} than seasonal naive, which repeats the last season: {beside}."

@@ -26,7 +26,8 @@ class Settings:
         dropout: share of a layer's outputs that training drops.
         highway: add a linear map of the window to the network's output (the autoregressive component of LSTNet: Lai,
             Chang, Yang and Liu, "Modeling long- and short-term temporal patterns with deep neural networks", 2018), and
-            let both begin at zero, so that training departs from the naive forecast.
+            let both begin at zero: training departs from the naive forecast, and comes back to it where the validation
+            rows show no gain beyond chance.
         scaling: how values enter the network; see `windows`.
         log: work on logarithms (scaling "steps" only); None takes them where they make the steps steadier.
         epochs: most passes over the training windows.

@@ -82,7 +82,14 @@ class Table:
 
 def day(date: pd.Timestamp) -> str:
     """A date as people write it: without the time where that is midnight."""
-    return str(date.date()) if date == date.normalize() else date.isoformat(sep=" ")
+    return days(pd.DatetimeIndex([date]))[0]
+
+
+def days(dates: pd.DatetimeIndex) -> list[str]:
+    """Dates as people write them: all without the time where it is always midnight."""
+    if (dates == dates.normalize()).all():
+        return [str(date.date()) for date in dates]
+    return [date.isoformat(sep=" ") for date in dates]
 
 
 def read_csv(path: str | Path) -> pd.DataFrame:

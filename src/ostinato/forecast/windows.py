@@ -129,20 +129,20 @@ class Steps:
         Args:
             names: of the columns, for messages.
             horizon: rows to be predicted at once.
-            log: whether the target is taken in logarithms; None takes them where `steadier_in_logs`. Covariates always
-                go by that.
+            log: whether the target is taken in logarithms; None takes them where `steadier_in_logs`, as covariates
+                always are unless this is False.
 
         Raises:
             ForecastError: a column is constant, or logarithms are asked for and the target is not positive.
         """
         _check_not_constant(training, names)
-        logs = [steadier_in_logs(column) for column in training.T]
+        logs = [log is not False and steadier_in_logs(column) for column in training.T]
         logs[0] = logs[0] if log is None else log
+        beside = [False] + [_beside(training[:, 0], column, logs[0]) for column in training.T[1:]]
+        logs = [logs[0] if near else own for near, own in zip(beside, logs, strict=True)]
         z = _logarithms(training, tuple(logs), names)
         step = np.diff(z, axis=0).std(axis=0)
-        distance = z - z[:, :1]
-        beside = [k > 0 and 0 < distance[:, k].std() < z[:, k].std() for k in range(z.shape[1])]
-        second = np.where(beside, distance, z)
+        second = np.where(beside, z - z[:, :1], z)
         lead = [float((z[k:, 0] - z[:-k, 0]).std()) for k in range(1, horizon + 1)]
         if not min(lead) > 1e-12 * float(np.abs(z[:, 0]).max()):
             raise ForecastError(f"{names[0]} grows by the same step on every training row; there is nothing to learn")
@@ -156,23 +156,32 @@ class Steps:
         steps = np.diff(z, axis=0, prepend=z[:1]) / self.step
         second = (z - np.where(self.beside, z[:, :1], 0.0) - self.center) / self.spread
         features = _cut(np.stack([steps, second], axis=2).reshape(len(z), -1), origins, window)
-        last = np.zeros(self.features)
-        last[1] = 1
-        return (features - last * features[:, -1:, 1:2]).astype("float32")
+        features[:, :, 1] -= features[:, -1:, 1].copy()
+        return features.astype("float32")
 
     def targets(self, series: np.ndarray, origins: np.ndarray, horizon: int) -> np.ndarray:
         z = self._target(series)
-        return ((_after(z, origins, horizon) - z[origins, None]) / self.lead).astype("float32")
+        answers: np.ndarray = (_after(z, origins, horizon) - z[origins, None]) / self.lead
+        return answers.astype("float32")
 
     def invert(self, outputs: np.ndarray, series: np.ndarray, origins: np.ndarray) -> np.ndarray:
-        change = outputs.astype(float) * self.lead
+        change: np.ndarray = outputs.astype(float) * self.lead
         # from the value itself and not from its logarithm, so that an answer of 0 is exactly the naive forecast
-        last: np.ndarray = series[origins, None]
-        return last * np.exp(change) if self.logs[0] else last + change
+        last = series[origins, None]
+        values: np.ndarray = last * np.exp(change) if self.logs[0] else last + change
+        return values
 
     def _target(self, series: np.ndarray) -> np.ndarray:
         z: np.ndarray = _logarithms(series[:, None], self.logs[:1])[:, 0]
         return z
+
+
+def _beside(target: np.ndarray, covariate: np.ndarray, log: bool) -> bool:
+    """Whether a covariate varies less around the target than by itself."""
+    if log and not ((target > 0).all() and (covariate > 0).all()):
+        return False
+    y, x = (np.log(target), np.log(covariate)) if log else (target, covariate)
+    return bool(0 < (x - y).std() < x.std())
 
 
 def _check_not_constant(training: np.ndarray, names: tuple[str, ...]) -> None:

@@ -1,0 +1,52 @@
+"""Frequencies, and the dates that follow."""
+
+from __future__ import annotations
+
+import pandas as pd
+import pytest
+
+from ostinato.forecast.frequency import ROWS, detect
+
+
+@pytest.mark.parametrize(
+    ("dates", "name", "season"),
+    [
+        (pd.bdate_range("2020-01-01", periods=30), "business-daily", 5),
+        (pd.date_range("2020-01-01", periods=30), "daily", 7),
+        (pd.date_range("2020-01-05", periods=30, freq="7D"), "weekly", 52),
+        (pd.date_range("2020-01-01", periods=30, freq="MS"), "monthly", 12),
+        (pd.date_range("2020-01-01", periods=30, freq="ME"), "monthly", 12),
+        (pd.date_range("2020-01-15", periods=9, freq=pd.DateOffset(months=3)), "quarterly", 4),
+        (pd.date_range("1900-01-01", periods=9, freq="YS"), "yearly", 1),
+        (pd.date_range("2020-01-01", periods=60, freq="h"), "hourly", 24),
+        (pd.date_range("2020-01-01", periods=60, freq="30min"), "every 30 minutes", 48),
+        (pd.date_range("2020-01-01", periods=60, freq="10D"), "every 10 days", 1),
+    ],
+)
+def test_regular_dates(dates: pd.DatetimeIndex, name: str, season: int) -> None:
+    found = detect(dates[:-4])
+    assert (found.name, found.season, found.gaps) == (name, season, 0)
+    assert list(found.after(dates[-5], 4)) == list(dates[-4:])
+
+
+def test_missing_rows_are_gaps() -> None:
+    hours = pd.date_range("2020-01-01", periods=60, freq="h")
+    assert detect(hours.delete([10, 11, 30])).gaps == 2
+    assert detect(pd.date_range("2020-01-01", periods=30, freq="MS").delete(7)).gaps == 1
+
+
+def test_holidays_are_no_gaps() -> None:
+    days = pd.bdate_range("2020-01-01", periods=60)
+    assert detect(days.delete([10, 11])).gaps == 0
+    assert detect(days.delete([10, 11, 12])).gaps == 1
+
+
+def test_irregular_dates() -> None:
+    days = pd.to_datetime("2020-01-01") + pd.to_timedelta([0, 1, 3, 7, 8, 12, 20, 22, 29], unit="D")
+    found = detect(days)
+    assert (found.name, found.season) == ("irregular", 1)
+    assert found.after(days[-1], 1)[0] > days[-1]
+
+
+def test_too_few_dates_to_tell() -> None:
+    assert detect(pd.date_range("2020-01-01", periods=2)) == ROWS

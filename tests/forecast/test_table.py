@@ -1,0 +1,152 @@
+"""Reading: what is understood, and the sentence that answers what is not."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from ostinato.forecast import ForecastError, Table, make_table, read_csv, read_demo
+
+DAYS = ["2020-01-02", "2020-01-03", "2020-01-06"]
+
+
+def table(text: str, folder: Path, **reading: object) -> Table:
+    path = folder / "prices.csv"
+    path.write_text(text)
+    return make_table(read_csv(path), source="prices.csv", **reading)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("separator", [",", ";", "\t"])
+def test_columns_and_dates(tmp_path: Path, separator: str) -> None:
+    text = "Date,Open, High\n2020-01-02,1.5,3\n2020-01-03,2.5,4\n2020-01-06,-1e1,5\n".replace(",", separator)
+    read = table(text, tmp_path, target="Open", covariates=("High",))
+    np.testing.assert_array_equal(read.values, [[1.5, 3], [2.5, 4], [-10, 5]])
+    assert read.dates is not None
+    assert (read.columns, read.date, list(read.dates)) == (("Open", "High"), "Date", list(pd.to_datetime(DAYS)))
+
+
+def test_only_numeric_column_is_the_target(tmp_path: Path) -> None:
+    assert table("when,who,price\n2020-01-02,a,1\n2020-01-03,b,2\n", tmp_path).columns == ("price",)
+
+
+def test_rows_without_dates(tmp_path: Path) -> None:
+    read = table("price\n1\n2\n", tmp_path)
+    assert (read.dates, read.frequency.name, read.label(1)) == (None, "by row", "row 2")
+
+
+@pytest.mark.parametrize(
+    ("cells", "expected"),
+    [
+        (["2020-01-02", "2020-01-03", "2020-01-06"], DAYS),
+        (["01/02/2020", "01/03/2020", "01/06/2020"], DAYS),
+        (["02/01/2020", "03/01/2020", "13/01/2020"], ["2020-01-02", "2020-01-03", "2020-01-13"]),
+        (["02/01/2020", "01/02/2020", "06/02/2020"], ["2020-01-02", "2020-02-01", "2020-02-06"]),  # in order day first
+        (["Jan 2, 2020", "Jan 3, 2020", "Jan 6, 2020"], DAYS),
+        (["20200102", "20200103", "20200106"], DAYS),
+        (["1949", "1950", "1951"], ["1949-01-01", "1950-01-01", "1951-01-01"]),
+        (["1577923200", "1578009600", "1578268800"], DAYS),
+        (["1577923200000", "1578009600000", "1578268800000"], DAYS),
+        (["2020-01-02T00:00:00Z", "2020-01-03T00:00:00Z", "2020-01-06T00:00:00Z"], DAYS),
+        (["2020-01", "2020-02", "2020-03"], ["2020-01-01", "2020-02-01", "2020-03-01"]),
+    ],
+)
+def test_spellings_of_dates(tmp_path: Path, cells: list[str], expected: list[str]) -> None:
+    rows = "".join(f'"{cell}",{number}\n' for number, cell in enumerate(cells))
+    read = table(f"date,y\n{rows}", tmp_path, target="y")
+    assert read.dates is not None
+    assert list(read.dates) == list(pd.to_datetime(expected))
+
+
+def test_frames_with_an_index_of_dates() -> None:
+    read = make_table(pd.DataFrame({"y": [1, 2, 3]}, index=pd.to_datetime(DAYS)), "y")
+    assert read.dates is not None and list(read.dates) == list(pd.to_datetime(DAYS))
+
+
+def test_sort_puts_rows_in_order(tmp_path: Path) -> None:
+    read = table("date,y\n2020-01-06,3\n2020-01-02,1\n2020-01-03,2\n", tmp_path, sort=True)
+    assert read.values[:, 0].tolist() == [1, 2, 3]
+    assert read.dates is not None and read.dates.is_monotonic_increasing
+
+
+@pytest.mark.parametrize(
+    ("text", "reading", "sentence"),
+    [
+        ("", {}, "prices.csv is empty; expected a header and rows"),
+        ("date,y\n", {}, "prices.csv has a header but no rows"),
+        ("date,y\n2020-01-02,1\n", {"target": "z"}, "has no column 'z'; its columns are date, y"),
+        ("date,Open\n2020-01-02,1\n", {"target": "open"}, "did you mean 'Open'?"),
+        ("date,Open\n2020-01-02,1\n", {"target": "Opne"}, "did you mean 'Open'?"),
+        ("date,y\n2020-01-02,1\n", {"date": "day"}, "has no column 'day'"),
+        ("date,y\n2020-01-02,1\n", {"covariates": ["x"]}, "has no column 'x'"),
+        ("date,y\n2020-01-02,a\n", {}, "has no numeric column to forecast; its columns are date, y"),
+        ("date,y,x\n2020-01-02,1,2\n", {}, r"has several numeric columns \(y, x\); name one with --target"),
+        ("date,y\n2020-01-02,1\n2020-01-03,\n", {}, r"y is missing in 1 of 2 rows, the first row 2 \(2020-01-03\)"),
+        ("date,y\n2020-01-02,1\n2020-01-03,nan\n", {}, "y is missing in 1 of 2 rows"),
+        ("date,y\n2020-01-02,1\n2020-01-03,inf\n", {"target": "y"}, "y is 'inf' in row 2"),
+        ('date,y\n2020-01-02,1\n2020-01-03,"1,234"\n', {"target": "y"}, "y is '1,234' in row 2 .*thousands separators"),
+        ("date,y\n2020-01-02,$3\n", {"target": "y"}, "y is '\\$3' in row 1"),
+        ("date,y\n2020-01-03,1\n2020-01-02,2\n", {}, "not in order, 2020-01-02 in row 2 comes after 2020-01-03"),
+        ("date,y\n2020-01-03,1\n2020-01-03,2\n", {}, "1 of 2 rows repeat a date, the first 2020-01-03"),
+        ("date,y\n2020-01-03,1\nsoon,2\n", {}, "date is 'soon' in row 2, which is not a date"),
+        ("date,y\n2020-01-03,1\n,2\n", {}, "date is empty in row 2, which is not a date"),
+        ("date,y\n2020-01-02,1\n", {"target": "y", "date": "y"}, "must be different columns"),
+        ("date,y\n2020-01-02,1\n", {"target": "y", "covariates": ["y"]}, "must be different columns"),
+        ("date,y\n2020-01-02,1,5\n", {}, "rows with more fields than its header"),
+        ("date,y\n2020-01-02,1\n2020-01-03,1,5\n", {}, "is not a CSV file"),
+    ],
+)
+def test_bad_tables(tmp_path: Path, text: str, reading: dict[str, object], sentence: str) -> None:
+    with pytest.raises(ForecastError, match=sentence) as caught:
+        table(text, tmp_path, **reading)
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("content", [bytes(range(256)) * 20, b"PK\x03\x04\0\0\0", b"\x89PNG\r\n\x1a\n\0\0\0\rIHDR" * 9])
+def test_binary_files(tmp_path: Path, content: bytes) -> None:
+    path = tmp_path / "prices.csv"
+    path.write_bytes(content)
+    with pytest.raises(ForecastError, match="is not a CSV file"):
+        read_csv(path)
+
+
+def test_broken_archive(tmp_path: Path) -> None:
+    path = tmp_path / "prices.csv.gz"
+    path.write_bytes(b"no archive at all")
+    with pytest.raises(ForecastError, match=r"prices\.csv\.gz cannot be read"):
+        read_csv(path)
+
+
+def test_missing_file_and_directory(tmp_path: Path) -> None:
+    with pytest.raises(ForecastError, match="does not exist; expected a CSV file"):
+        read_csv(tmp_path / "none.csv")
+    with pytest.raises(ForecastError, match="is a directory; expected a CSV file"):
+        read_csv(tmp_path)
+
+
+def test_later_rows_must_be_later(tmp_path: Path) -> None:
+    first = table("date,y\n2020-01-02,1\n2020-01-03,2\n", tmp_path)
+    later = table("date,y\n2020-01-06,3\n", tmp_path)
+    assert first.following(later).values[:, 0].tolist() == [1, 2, 3]
+    with pytest.raises(ForecastError, match="must all be later than the training rows"):
+        later.following(first)
+    with pytest.raises(ForecastError, match="give both dates, or neither"):
+        first.following(table("y\n1\n", tmp_path))
+
+
+def test_built_in_prices() -> None:
+    read = make_table(read_demo(), "Open")
+    assert (len(read), read.frequency.name, read.label(0), read.values[0, 0]) == (
+        3270,
+        "business-daily",
+        "2000-03-01",
+        118.56,
+    )
+
+
+def test_built_in_prices_need_their_package(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(__import__("sys").modules, "bokeh_sampledata", None)
+    with pytest.raises(ForecastError, match=r"pip install 'ostinato\[demo\]'"):
+        read_demo()
