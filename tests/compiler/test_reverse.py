@@ -74,7 +74,7 @@ class Case:
             (f[0] * g).sum() for f, g in zip(finals, self.final_gradients, strict=True)
         )
         gradients = torch.autograd.grad(loss, list(leaves.values()), materialize_grads=True)
-        results = {"y": y, **{n: f[0] for n, f in zip(self.cell.states, finals, strict=True)}}
+        results = {"outputs": y, **{n: f[0] for n, f in zip(self.cell.states, finals, strict=True)}}
         return {**results, **{f"d{name}": g for name, g in zip(leaves, gradients, strict=True)}}
 
     def interpreted(self, run: Callable[[Step], tuple], back: Callable[[object, tuple[Tensor, ...]], Back]) -> Results:
@@ -84,7 +84,7 @@ class Case:
             states, kept = run(self.step(number, states))
             outputs.append(states[0])
             memory.append(kept)
-        results = {"y": torch.stack(outputs, 1), **dict(zip(self.cell.states, states, strict=True))}
+        results = {"outputs": torch.stack(outputs, 1), **dict(zip(self.cell.states, states, strict=True))}
         incoming = list(self.final_gradients)
         dx, weights = torch.zeros_like(self.x), {name: torch.zeros_like(t) for name, t in self.named_weights().items()}
         for number in reversed(range(T)):

@@ -1,6 +1,6 @@
 """Random scans for the tests: their tensors, every result of one, and how far two may differ.
 
-A result is a dictionary: "y" the outputs, "h", "c" ... the final states, "dx", "dW0", "dh0" ... the gradients of a
+A result is a dictionary: "outputs", "h", "c" ... the final states, "dx", "dW0", "dh0" ... the gradients of a
 random weighted sum of those, by the tensor's name.
 """
 
@@ -88,7 +88,7 @@ def tensors(problem: Problem, dtype: torch.dtype = torch.float64) -> Results:
 def cotangents(problem: Problem, dtype: torch.dtype = torch.float64) -> Results:
     """Random weights of the outputs (B, T, K * H) and of the final states (K, B, H): what the loss sums."""
     generator = torch.Generator().manual_seed(problem.seed + 1000)
-    shapes = {"y": (problem.B, problem.T, problem.K * problem.H)}
+    shapes = {"outputs": (problem.B, problem.T, problem.K * problem.H)}
     shapes.update(dict.fromkeys(problem.cell.states, (problem.K, problem.B, problem.H)))
     return {
         name: torch.randn(*shape, generator=generator, dtype=torch.float64).to(dtype) for name, shape in shapes.items()
@@ -149,7 +149,7 @@ def as_batch(problem: Problem, y: Tensor) -> Tensor:
 def forward(problem: Problem, given: Results, backend: str) -> Results:
     """Outputs and final states."""
     y, finals = scan(**arguments(problem, given), backend=backend)
-    return {"y": as_batch(problem, y), **dict(zip(problem.cell.states, finals, strict=True))}
+    return {"outputs": as_batch(problem, y), **dict(zip(problem.cell.states, finals, strict=True))}
 
 
 def evaluate(

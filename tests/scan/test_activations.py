@@ -34,7 +34,7 @@ def test_the_activation_chosen_is_the_one_that_runs(engine: str) -> None:
     outputs = {}
     for name in ACTIVATIONS:
         problem = Problem(cell, H=9, B=4, T=1, D=3, named=(("phi", name),), scale=9.0)
-        outputs[name] = evaluate(problem, tensors(problem), engine)["y"]
+        outputs[name] = evaluate(problem, tensors(problem), engine)["outputs"]
     same = {frozenset((a, b)) for a in outputs for b in outputs if a != b and error(outputs[a], outputs[b]) < 1e-9}
     assert same == {frozenset(("elu", "celu"))}
 

@@ -61,10 +61,10 @@ def test_a_penalty_on_the_gradient_agrees_with_the_reference(cell: Cell, backend
 
     def penalised(one: str) -> Results:
         given = {name: t.requires_grad_() for name, t in tensors(problem).items()}
-        y = forward(problem, given, one)["y"]
+        y = forward(problem, given, one)["outputs"]
         (slope,) = torch.autograd.grad(y.square().sum(), given["x"], create_graph=True)
         gradients = torch.autograd.grad(slope.square().sum() + y.sum(), list(given.values()))
-        return {"y": y.detach(), "slope": slope.detach(), **dict(zip(given, gradients, strict=True))}
+        return {"outputs": y.detach(), "slope": slope.detach(), **dict(zip(given, gradients, strict=True))}
 
     assert_close(penalised(backend), penalised("reference"), DTYPE, 10 * problem.T)
 
@@ -82,7 +82,7 @@ def test_backward_twice_gives_the_same(cell: Cell, backend: str) -> None:
 def test_backward_after_the_graph_was_freed_is_refused(backend: str) -> None:
     problem = Problem(CELLS["lstm"])
     leaves = {name: t.requires_grad_() for name, t in tensors(problem).items()}
-    y = forward(problem, leaves, backend)["y"].sum()
+    y = forward(problem, leaves, backend)["outputs"].sum()
     y.backward()
     with pytest.raises(RuntimeError, match="second time"):
         y.backward()
@@ -91,7 +91,7 @@ def test_backward_after_the_graph_was_freed_is_refused(backend: str) -> None:
 def test_a_changed_weight_is_noticed_before_its_gradient_is_wrong(backend: str) -> None:
     problem = Problem(CELLS["lstm"])
     leaves = {name: t.requires_grad_() for name, t in tensors(problem).items()}
-    y = forward(problem, leaves, backend)["y"].sum()
+    y = forward(problem, leaves, backend)["outputs"].sum()
     with torch.no_grad():
         leaves["U_0"].mul_(2)
     with pytest.raises(RuntimeError, match=r"modified.*inplace"):
@@ -177,8 +177,8 @@ def test_gradients_accumulate_over_two_uses_of_one_weight(backend: str) -> None:
 
     def twice(one: str) -> tuple[torch.Tensor, ...]:
         first = forward(problem, leaves, one)
-        second = forward(problem, {**leaves, "x": first["y"]}, one)
-        return torch.autograd.grad(second["y"].square().sum(), list(leaves.values()))
+        second = forward(problem, {**leaves, "x": first["outputs"]}, one)
+        return torch.autograd.grad(second["outputs"].square().sum(), list(leaves.values()))
 
     got, want = (dict(zip(leaves, twice(one), strict=True)) for one in (backend, "reference"))
     assert_close(got, want, DTYPE, problem.T)

@@ -40,7 +40,7 @@ def test_a_sequence_in_two_parts_is_one(cell: Cell, backend: str, size: dict[str
     first = forward(replace(whole, T=k), {**leaves, "x": leaves["x"][:, :k]}, backend)
     carried = {f"{name}0": first[name] for name in cell.states}
     second = forward(replace(whole, T=whole.T - k), {**leaves, **carried, "x": leaves["x"][:, k:]}, backend)
-    got = {**second, "y": torch.cat([first["y"], second["y"]], 1)}
+    got = {**second, "outputs": torch.cat([first["outputs"], second["outputs"]], 1)}
     want = forward(whole, leaves, backend)
     for out in (got, want):
         total = sum(t.square().sum() for t in out.values())
@@ -61,7 +61,7 @@ def test_permuting_the_batch_permutes_the_results(cell: Cell, backend: str, size
     inputs = tensors(straight)
     mixed = {**inputs, "x": inputs["x"][order], **{f"{n}0": inputs[f"{n}0"][:, order] for n in cell.states}}
     want = forward(straight, inputs, backend)
-    want = {"y": want["y"][order], **{name: want[name][:, order] for name in cell.states}}
+    want = {"outputs": want["outputs"][order], **{name: want[name][:, order] for name in cell.states}}
     got = forward(permuted, mixed, backend)
     if backend == "cpu":
         assert_identical(got, want)
@@ -77,7 +77,7 @@ def test_appended_padding_changes_nothing(cell: Cell, backend: str, size: dict[s
     long = replace(short, T=short.T + more)
     inputs = tensors(short)
     padding = torch.full((short.B, more, short.D), torch.nan, dtype=DTYPE)
-    names = ("y", *cell.states)
+    names = ("outputs", *cell.states)
 
     def results(problem: Problem, x: torch.Tensor) -> dict[str, torch.Tensor]:
         leaves = {name: t.clone().requires_grad_() for name, t in {**inputs, "x": x}.items()}
@@ -87,9 +87,9 @@ def test_appended_padding_changes_nothing(cell: Cell, backend: str, size: dict[s
         return {**out, **{f"d{name}": g for name, g in zip(leaves, grads, strict=True)}}
 
     want, got = results(short, inputs["x"]), results(long, torch.cat([inputs["x"], padding], 1))
-    assert got["y"][:, short.T :].eq(0).all()
+    assert got["outputs"][:, short.T :].eq(0).all()
     assert got["dx"][:, short.T :].eq(0).all()
-    got["y"], got["dx"] = got["y"][:, : short.T], got["dx"][:, : short.T]
+    got["outputs"], got["dx"] = got["outputs"][:, : short.T], got["dx"][:, : short.T]
     assert_close(got, want, DTYPE, short.T)
 
 
@@ -101,7 +101,7 @@ def test_reverse_is_flipping_the_input(cell: Cell, backend: str, size: dict[str,
     inputs = tensors(forwards)
     want = forward(replace(forwards, reverse=(True,)), inputs, backend)
     got = forward(forwards, {**inputs, "x": inputs["x"].flip(1)}, backend)
-    assert_close({**got, "y": got["y"].flip(1)}, want, DTYPE, forwards.T)
+    assert_close({**got, "outputs": got["outputs"].flip(1)}, want, DTYPE, forwards.T)
 
 
 @CELLS_UNDER_TEST
@@ -111,10 +111,10 @@ def test_a_row_alone_is_the_row_in_its_batch(cell: Cell, backend: str, size: dic
     batch = Problem(cell, **size)
     b %= batch.B
     inputs = tensors(batch)
-    together = evaluate(batch, inputs, backend, loss=["y"], wrt=["x"])
+    together = evaluate(batch, inputs, backend, loss=["outputs"], wrt=["x"])
     row = {**inputs, "x": inputs["x"][b : b + 1], **{f"{n}0": inputs[f"{n}0"][:, b : b + 1] for n in cell.states}}
     alone = forward(replace(batch, B=1), row, backend)
-    want = {"y": together["y"][b : b + 1], **{name: together[name][:, b : b + 1] for name in cell.states}}
+    want = {"outputs": together["outputs"][b : b + 1], **{name: together[name][:, b : b + 1] for name in cell.states}}
     if backend == "cpu":
         assert_identical(alone, want)
     assert_close(alone, want, DTYPE, batch.T)

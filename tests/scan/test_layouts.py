@@ -63,7 +63,7 @@ def test_the_input_may_lie_anyhow(cell: Cell, layout: str, lie: object, backend:
 def test_weights_states_and_gradients_may_lie_anyhow(cell: Cell, backend: str) -> None:
     problem = Problem(cell, H=4, B=3, T=5, D=3)
     given = tensors(problem)
-    for name in ("W_0", "U_0"):
+    for name in {"W_0", "U_0"} & set(given):
         given[name] = given[name].T.contiguous().T
     for name in cell.states:
         given[f"{name}0"] = _transposed(given[f"{name}0"])
@@ -77,12 +77,15 @@ def test_an_expanded_batch_and_an_expanded_gradient(cell: Cell, backend: str) ->
     given = tensors(problem)
     row = given["x"][:1].clone()
     given["x"] = row.expand(3, -1, -1)
-    y = forward(problem, {**given, "x": given["x"].requires_grad_()}, backend)["y"]
+    y = forward(problem, {**given, "x": given["x"].requires_grad_()}, backend)["outputs"]
     (gradient,) = torch.autograd.grad(y.sum(), given["x"])  # the gradient of sum is an expanded scalar
     alone = {**given, "x": row.requires_grad_()}
-    wanted = forward(replace(problem, B=1), alone, "reference")["y"]
+    wanted = forward(replace(problem, B=1), alone, "reference")["outputs"]
     (gradient_alone,) = torch.autograd.grad(wanted.sum(), row)
-    got, want = {"y": y, "dx": gradient}, {"y": wanted.expand_as(y), "dx": gradient_alone.expand_as(gradient)}
+    got, want = (
+        {"outputs": y, "dx": gradient},
+        {"outputs": wanted.expand_as(y), "dx": gradient_alone.expand_as(gradient)},
+    )
     assert_close(got, want, DTYPE, problem.T)
 
 
@@ -105,7 +108,7 @@ def test_two_directions_are_two_scans_side_by_side(cell: Cell, backend: str) -> 
         for name in cell.states:
             one[f"{name}0"] = given[f"{name}0"][k : k + 1]
         alone = forward(replace(problem, K=1, reverse=(k == 1,)), one, backend)
-        side = {"y": both["y"][..., 5 * k : 5 * k + 5], **{n: both[n][k : k + 1] for n in cell.states}}
+        side = {"outputs": both["outputs"][..., 5 * k : 5 * k + 5], **{n: both[n][k : k + 1] for n in cell.states}}
         assert_close(side, alone, DTYPE, problem.T)
 
 
@@ -120,15 +123,17 @@ def test_gate_blocks_may_come_in_another_order(cell: Cell, backend: str) -> None
         cut = dict(zip(blocks[matrix], tensor.split(H), strict=True))
         return torch.cat([cut[gate] for gate in order if gate in cut])
 
-    names = {"W": "W", "b": "W", "U": "U", "b_u": "U"}
+    names = {name: m for name, m in {"W": "W", "b": "W", "U": "U", "b_u": "U"}.items() if f"{name}_0" in given}
     leaves = {name: given[f"{name}_0"].requires_grad_() for name in names}
-    weights = Weights(**{name: reordered(leaves[name], matrix) for name, matrix in names.items()}, order=order)
+    parameters = tuple(given[f"{name}_0"] for name in cell.parameters)
+    held = {name: reordered(leaves[name], names[name]) if name in names else None for name in ("W", "U", "b", "b_u")}
+    weights = Weights(**held, parameters=parameters, order=order)
     state = [given[f"{name}0"] for name in cell.states]
     y, _ = scan(cell, given["x"], [weights], state, backend=backend)
-    weight = cotangents(problem)["y"]
+    weight = cotangents(problem)["outputs"]
     gradients = torch.autograd.grad(y, list(leaves.values()), weight)
-    want = evaluate(problem, {n: t.detach() for n, t in given.items()}, "reference", loss=["y"])
-    got = {"y": y.detach(), **{f"d{name}_0": g for name, g in zip(leaves, gradients, strict=True)}}
+    want = evaluate(problem, {n: t.detach() for n, t in given.items()}, "reference", loss=["outputs"])
+    got = {"outputs": y.detach(), **{f"d{name}_0": g for name, g in zip(leaves, gradients, strict=True)}}
     assert_close(got, want, DTYPE, problem.T)
 
 
@@ -158,7 +163,7 @@ def test_frozen_weights_and_a_frozen_input(cell: Cell, backend: str) -> None:
 def test_a_loss_may_see_any_of_the_results(cell: Cell, backend: str) -> None:
     problem = Problem(cell, H=5, B=3, T=4, K=2, lengths=(4, 2, 3))
     given = tensors(problem)
-    names = ("y", *cell.states)
+    names = ("outputs", *cell.states)
     for size in range(1, len(names) + 1):
         for loss in combinations(names, size):
             want = evaluate(problem, given, "reference", loss=loss)

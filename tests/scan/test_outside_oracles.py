@@ -41,7 +41,7 @@ def _results(
     leaves = {"x": x, **dict(layer.named_parameters()), **{f"state{k}": s for k, s in enumerate(state)}}
     total = sum((t * torch.linspace(-1, 1, t.numel(), dtype=t.dtype).view(t.shape)).sum() for t in (y, *finals))
     gradients = torch.autograd.grad(total, list(leaves.values()))
-    return {"y": y, **{f"final{k}": t for k, t in enumerate(finals)}, **dict(zip(leaves, gradients, strict=True))}
+    return {"outputs": y, **{f"final{k}": t for k, t in enumerate(finals)}, **dict(zip(leaves, gradients, strict=True))}
 
 
 def _layer(name: str, dtype: torch.dtype, **options: bool) -> tuple[torch.nn.RNNBase, tuple[torch.Tensor, ...]]:
@@ -108,4 +108,4 @@ def test_the_reset_before_gru_of_keras(masked: bool, backend: str) -> None:
     W, U, b = (v.value.detach() for v in layer.weights)
     weights = Weights(W.T, U.T, b, order=("z", "r", "n"))
     y, _ = scan(CELLS["gru_reset_before"], x, [weights], mask=mask, padding="repeat", backend=backend)
-    assert_close({"y": y}, {"y": want}, torch.float32, 5)
+    assert_close({"outputs": y}, {"outputs": want}, torch.float32, 5)

@@ -72,7 +72,7 @@ def plain(problem: Problem, given: Results) -> Results:
             row = replace(problem, B=1, T=len(steps), lengths=None, mask=None, layout="batch")
             one = {**leaves, "x": leaves["x"][b : b + 1, steps], **{f"{n}0": s for n, s in state.items()}}
             out = forward(row, one, "reference")
-            y = y.index_put((steps,), out["y"][0])
+            y = y.index_put((steps,), out["outputs"][0])
             final = {name: out[name] for name in problem.cell.states}
         else:
             final = state
@@ -81,7 +81,7 @@ def plain(problem: Problem, given: Results) -> Results:
         rows.append(y)
         for name, values in finals.items():
             values.append(final[name])
-    out = {"y": torch.stack(rows), **{name: torch.cat(values, 1) for name, values in finals.items()}}
+    out = {"outputs": torch.stack(rows), **{name: torch.cat(values, 1) for name, values in finals.items()}}
     loss = sum((out[name] * weights[name]).sum() for name in out)
     gradients = torch.autograd.grad(loss, list(leaves.values()), materialize_grads=True)
     return {**{n: t.detach() for n, t in out.items()}, **{f"d{n}": g for n, g in zip(leaves, gradients, strict=True)}}
@@ -110,7 +110,7 @@ def test_lengths(cell: Cell, padding: str, lengths: tuple[int, ...], dtype: torc
     assert_close(got, plain(problem, {n: t.double() for n, t in given.items()}), dtype, problem.T)
     assert got["dx"][~problem.runs].eq(0).all()
     if padding == "zero":
-        assert got["y"][~problem.runs].eq(0).all()
+        assert got["outputs"][~problem.runs].eq(0).all()
 
 
 @CELLS_UNDER_TEST
@@ -148,8 +148,8 @@ def test_garbage_in_a_gradient_of_padding_stays_there(cell: Cell, backend: str) 
     """What the loss says about outputs that are constant zeros reaches nothing, not even where it says NaN."""
     problem = Problem(cell, H=5, B=8, T=6, lengths=LENGTHS["unsorted"])
     leaves = {name: t.requires_grad_() for name, t in tensors(problem).items()}
-    y = forward(problem, leaves, backend)["y"]
-    clean = torch.where(problem.runs.unsqueeze(-1), cotangents(problem)["y"], 0.0)
+    y = forward(problem, leaves, backend)["outputs"]
+    clean = torch.where(problem.runs.unsqueeze(-1), cotangents(problem)["outputs"], 0.0)
     dirty = torch.where(problem.runs.unsqueeze(-1), clean, torch.nan)
     want = torch.autograd.grad(y, list(leaves.values()), clean, retain_graph=True)
     got = torch.autograd.grad(y, list(leaves.values()), dirty)
@@ -162,7 +162,7 @@ def test_a_workspace_left_full_of_nan_does_no_harm(cell: Cell, backend: str) -> 
     given = tensors(problem)
     before = evaluate(problem, given, backend)
     spoilt = evaluate(problem, {name: t * torch.nan for name, t in given.items()}, backend)
-    assert spoilt["y"][problem.runs].isnan().all()
+    assert spoilt["outputs"][problem.runs].isnan().all()
     assert_identical(evaluate(problem, given, backend), before)
 
 
