@@ -30,8 +30,8 @@ def run(
     console = Console(quiet=quiet, highlight=False)
     planned = make_plan(csv, settings=settings, test=test, future=future, **reading)
     folder = output or free_folder(planned.table.source, planned.table.target)
-    show_plan(console, planned)
     with staged(folder, overwrite) as whole:
+        show_plan(console, planned)
         result = train(console, planned)
         save(result, whole)
         draw(result, whole / PLOT)
