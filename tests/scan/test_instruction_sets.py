@@ -10,7 +10,8 @@ from collections.abc import Iterator
 import pytest
 import torch
 
-from ostinato.cells import Cell
+from ostinato.cells import ACTIVATIONS, CELLS, Cell
+from ostinato.scan import Weights, scan
 
 from .problems import Problem, assert_close, evaluate, every_cell, oracle, tensors
 
@@ -85,3 +86,26 @@ def test_an_unknown_instruction_set_is_refused_by_name() -> None:
     assert ran.returncode != 0
     assert "'mmx'" in ran.stderr
     assert "baseline" in ran.stderr
+
+
+#: The largest error in units of eps relative to the value, for the functions the kernels compute themselves.
+RELATIVE = {"sigmoid": 2, "tanh": 2.5, "exponential": 2, "softplus": 2.5, "log_sigmoid": 2.5, "silu": 3, "mish": 4}
+#: For the others relative to 1 + |value|, for their formulas cancel where the value is small; squareplus the most.
+ABSOLUTE = {**dict.fromkeys(ACTIVATIONS, 2.0), "squareplus": 40.0}
+
+
+@pytest.mark.parametrize("name", ACTIVATIONS)
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64], ids=["float", "double"])
+def test_each_computes_functions_to_a_few_units_in_the_last_place(
+    name: str, dtype: torch.dtype, instruction_set: str, engine: str
+) -> None:
+    sizes = torch.logspace(-8, 1.9, 2000, dtype=torch.float64)
+    x = torch.cat([-sizes, torch.zeros(1, dtype=torch.float64), sizes]).to(dtype)
+    identity = Weights(torch.ones(1, 1, dtype=dtype), torch.zeros(1, 1, dtype=dtype))
+    y, _ = scan(CELLS["elman"], x.view(-1, 1, 1), [identity], activations={"phi": name}, backend=engine)
+    want = ACTIVATIONS[name].value(x.double())
+    scale = want.abs() if name in RELATIVE else 1 + want.abs()
+    error = (y.view(-1).double() - want).abs() / scale / torch.finfo(dtype).eps
+    normal = (want == 0) | ((want.abs() > torch.finfo(dtype).tiny) & (want.abs() < torch.finfo(dtype).max))
+    assert normal.sum() > 3900
+    assert error[normal & (scale > 0)].max() <= RELATIVE.get(name, ABSOLUTE[name])

@@ -172,3 +172,28 @@ def test_packed_rows_of_zero_length_do_not_exist(backend: str) -> None:
     got = evaluate(problem, tensors(problem), backend)
     assert got["h"].shape == (1, 4, 3)
     assert_close(got, oracle(problem, DTYPE), DTYPE, problem.T)
+
+
+@pytest.mark.parametrize("side", ["right", "left"])
+@pytest.mark.parametrize("reverse", [False, True])
+def test_a_mask_of_one_side_is_never_computed(side: str, reverse: bool) -> None:
+    lengths = torch.tensor([4, 0, 2, 5])
+    steps = torch.arange(5)
+    mask = (steps if side == "right" else steps.flip(0)) < lengths.unsqueeze(1)
+    H, D = 3, 2
+    generator = torch.Generator().manual_seed(0)
+    w = [Weights(*(torch.randn(size, generator=generator) for size in ((4 * H, D), (4 * H, H), (4 * H,))))]
+    x, states = torch.randn(4, 5, D, generator=generator), torch.randn(2, 1, 4, H, generator=generator).unbind()
+    asked = make_request(CELLS["lstm"], x, w, states, mask=mask, reverse=[reverse], padding="repeat")
+    assert (asked.mask, asked.padded) == (None, side)
+    assert asked.lengths.tolist() == lengths.tolist()
+    y, finals = scan(CELLS["lstm"], x, w, states, mask=mask, reverse=[reverse], padding="repeat", backend="cpu")
+    for row, length in enumerate(lengths.tolist()):
+        runs = x[row : row + 1, :length] if side == "right" else x[row : row + 1, 5 - length :]
+        if length == 0:
+            expected = [state[:, row : row + 1] for state in states]
+        else:
+            initial = [state[:, row : row + 1] for state in states]
+            _, expected = scan(CELLS["lstm"], runs, w, initial, reverse=[reverse], backend="reference")
+        for final, one in zip(finals, expected, strict=True):
+            torch.testing.assert_close(final[:, row : row + 1], one)
