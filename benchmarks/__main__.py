@@ -44,7 +44,7 @@ def _tables(case: str, results: Sequence[Result], peak: float | None) -> list[Ta
     return [report.wide(title, results, peak)]
 
 
-def _place(arena: Arena, peak: tuple[float | None, str]) -> dict[str, str]:
+def _place(arena: Arena, start: dict[str, str], peak: tuple[float | None, str]) -> dict[str, str]:
     """The machine, the versions of everything, and the peak, as a reader needs them beside the tables."""
     rate, how = peak
     versions: dict[str, set[str]] = {}
@@ -54,7 +54,7 @@ def _place(arena: Arena, peak: tuple[float | None, str]) -> dict[str, str]:
     told = ", ".join(f"{package} {'/'.join(sorted(found))}" for package, found in sorted(versions.items()))
     settings = arena.settings
     return {
-        **machine.describe(settings.threads),
+        **start,
         "multiply-add peak": f"{rate:.0f} GFLOP/s ({how})" if rate else how,
         "versions": told,
         "rounds": f"median of {settings.rounds}, each about {settings.seconds:g} s a contender, taking turns",
@@ -73,8 +73,8 @@ def main(given: Sequence[str] | None = None) -> int:
     left_out: dict[Environment, str] = {"peers": "not in --quick"} if arguments.quick else {}
     rounds, seconds = (3, 0.1) if arguments.quick else (9, 0.4)
     settings = Settings(rounds, seconds, arguments.threads, left_out)
-    peak = machine.peak(arguments.threads)
     start = machine.describe(arguments.threads)
+    peak = machine.peak(arguments.threads)
     results: dict[str, list[Result]] = {}
     tables: list[Table] = []
     footprints: list[memory.Footprint] = []
@@ -87,7 +87,7 @@ def main(given: Sequence[str] | None = None) -> int:
                 results[case] = [arena.hold(comparison) for comparison in TIMED[case](arguments.quick)]
                 tables += _tables(case, results[case], peak[0])
                 arena.clear()
-        place = {**_place(arena, peak), **start}
+        place = _place(arena, start, peak)
     everything = [result for case in results.values() for result in case]
     if any(result.comparison.targets for result in everything):
         tables.insert(0, report.headline(everything))
