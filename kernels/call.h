@@ -31,8 +31,9 @@ struct Call {
   bool add_to_x_gradient = false;  // what the other direction left there
   long steps = 0, batch = 0, input_size = 0, units = 0;
 
-  // Ragged batches: rows sorted by descending length. order[k] is the row that stands k-th, alive[t] how many rows reach
-  // step t, tokens[t] how many (row, step) pairs come before step t. Null order: rows stand as they are.
+  // Ragged batches: rows sorted by descending length. order[k] is the row that stands k-th, alive[t] how many rows take
+  // step t, always the first ones, tokens[t] how many (row, step) pairs come before step t. Null order: rows stand as
+  // they are.
   Address order = 0, alive = 0, tokens = 0;
   Address mask = 0;  // bool (row, step); false carries the states
   long mask_row = 0, mask_step = 0;

@@ -58,15 +58,15 @@ def test_a_whole_fit_runs_on_the_kernels(kind: str) -> None:
     assert len(taken) == (2 * 2 + 1) * 2  # batches, and layers that run one scan each
 
 
-def test_a_right_padded_mask_becomes_lengths_and_others_stay_masks() -> None:
+def test_a_mask_of_one_side_becomes_lengths_and_others_stay_masks() -> None:
     from ostinato.keras import loop
 
     ours, _ = pair("lstm")
     x, initial = torch.tensor(sequences()), [[torch.zeros(5, 4, dtype=torch.float64)] * 2]
     for name, mask in MASKS.items():
         asked = loop.request([ours], x, initial, loop.boolean_mask(mask, x))
-        assert (asked.lengths is not None) == (name in ("full", "right", "nothing")), name
-        assert (asked.mask is not None) == (name in ("left", "holes")), name
+        assert (asked.lengths is not None) == (name in ("full", "right", "left", "nothing")), name
+        assert (asked.mask is not None) == (name == "holes"), name
 
 
 def test_weights_are_views() -> None:

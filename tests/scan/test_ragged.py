@@ -8,6 +8,7 @@ import pytest
 import torch
 
 from ostinato.cells import CELLS, Cell
+from ostinato.scan import Weights, make_request, scan
 
 from .problems import (
     Problem,
@@ -187,7 +188,7 @@ def test_a_mask_of_one_side_is_never_computed(side: str, reverse: bool) -> None:
     asked = make_request(CELLS["lstm"], x, w, states, mask=mask, reverse=[reverse], padding="repeat")
     assert (asked.mask, asked.padded) == (None, side)
     assert asked.lengths.tolist() == lengths.tolist()
-    y, finals = scan(CELLS["lstm"], x, w, states, mask=mask, reverse=[reverse], padding="repeat", backend="cpu")
+    _, finals = scan(CELLS["lstm"], x, w, states, mask=mask, reverse=[reverse], padding="repeat", backend="cpu")
     for row, length in enumerate(lengths.tolist()):
         runs = x[row : row + 1, :length] if side == "right" else x[row : row + 1, 5 - length :]
         if length == 0:

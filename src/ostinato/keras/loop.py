@@ -100,15 +100,13 @@ def request(
     """
     layer = layers[0]
     dtype = initial_states[0][0].dtype
-    lengths = _lengths(mask)
     return make_request(
         layer.equations,
         sequences if sequences.dtype == dtype else sequences.to(dtype),
         [one.scan_weights(dtype) for one in layers],
         [torch.stack(of_one_kind) for of_one_kind in zip(*initial_states, strict=True)],
         reverse=[one.go_backwards for one in layers],
-        lengths=lengths,
-        mask=mask if lengths is None else None,
+        mask=mask,
         padding="zero" if layer.zero_output_for_mask else "repeat",
         activations=layer.scan_activations(),
     )
@@ -147,13 +145,6 @@ def shapes(layer: Any, sequences: Tensor, initial_state: Sequence[Tensor]) -> tu
     last = initial_state[0].new_empty(batch, layer.units)
     outputs = last.new_empty(batch, steps if layer.return_sequences else 1, layer.units)
     return last, outputs, [torch.empty_like(last) for _ in initial_state]
-
-
-def _lengths(mask: Tensor | None) -> Tensor | None:
-    """The number of steps of each row, if the steps that do not run stand behind all that do."""
-    if mask is None or bool((mask[:, 1:] > mask[:, :-1]).any()):
-        return None
-    return mask.sum(1)
 
 
 def _waits(mask: Tensor, initial: Tensor, backwards: bool) -> bool:

@@ -76,6 +76,8 @@ def _ragged(request: Request) -> _Ragged | None:
         order = torch.argsort(request.lengths, descending=True, stable=True)
         ending = torch.bincount(request.lengths, minlength=request.steps + 1)
         alive = request.batch - ending.cumsum(0)[: request.steps]
+        if request.padded == "left":
+            alive = alive.flip(0)
     tokens = torch.zeros(request.steps + 1, dtype=torch.int64)
     torch.cumsum(alive, 0, out=tokens[1:])
     return _Ragged(order, alive, tokens)

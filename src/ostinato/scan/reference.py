@@ -143,7 +143,8 @@ def run(request: Request) -> tuple[Tensor, tuple[Tensor, ...]]:
         x = x.transpose(0, 1)
     mask = request.mask.T if request.mask is not None else None
     if request.lengths is not None:
-        mask = torch.arange(request.steps).unsqueeze(1) < request.lengths
+        steps = torch.arange(request.steps).unsqueeze(1)
+        mask = (steps if request.padded == "right" else steps.flip(0)) < request.lengths
     if mask is not None:
         mask = mask.to(x.device)
         x = torch.where(mask.unsqueeze(-1), x, 0)

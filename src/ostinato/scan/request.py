@@ -14,6 +14,7 @@ from ..compiler import Program, trace
 
 Layout = Literal["time", "batch", "packed"]
 Padding = Literal["zero", "repeat"]
+Side = Literal["right", "left"]
 ActivationLike = str | Callable[[Tensor], Tensor]
 
 
@@ -56,7 +57,9 @@ class Request:
         weights: one `Weights` a direction.
         initial_state: one tensor (K, B, H) a state, or None for zeros.
         reverse: for each direction whether it runs from the last step to the first.
-        lengths: (B) int64 on the CPU, or None. With `packed`, derived from `batch_sizes`.
+        lengths: (B) int64 on the CPU, or None. With `packed`, derived from `batch_sizes`; a mask that hides one side of
+            every row is turned into lengths as well.
+        padded: the side on which the steps beyond `lengths` stand.
         mask: (B, T) bool, or None: a step that is False carries the states.
         padding: what the output holds at steps that did not run: zeros, or the state carried so far.
         activations: the run-time activation of each symbol: a name, or a function of a tensor.
@@ -69,6 +72,7 @@ class Request:
     layout: Layout
     reverse: tuple[bool, ...]
     lengths: Tensor | None
+    padded: Side
     batch_sizes: Tensor | None
     mask: Tensor | None
     padding: Padding
@@ -182,17 +186,28 @@ def _size(x: Tensor, layout: Layout, batch_sizes: Tensor | None) -> tuple[int, i
 
 def _check_running(
     lengths: Sequence[int] | Tensor | None, batch_sizes: Tensor | None, mask: Tensor | None, steps: int, batch: int
-) -> tuple[Tensor | None, Tensor | None]:
-    """Lengths and mask, checked."""
+) -> tuple[Tensor | None, Side, Tensor | None]:
+    """Lengths, the side where the other steps stand, and the mask, if it is more than that; all checked."""
     if sum(given is not None for given in (lengths, batch_sizes, mask)) > 1:
         raise ValueError("got several of lengths, mask and batch_sizes; give lengths or mask, not both")
     if batch_sizes is not None:
-        return (batch_sizes.unsqueeze(1) > torch.arange(batch)).sum(0), None
+        return (batch_sizes.unsqueeze(1) > torch.arange(batch)).sum(0), "right", None
     if mask is not None:
         if tuple(mask.shape) != (batch, steps):
             raise ValueError(f"mask has the shape {tuple(mask.shape)}; expected (batch, steps) = ({batch}, {steps})")
-        mask = mask.to(torch.bool)
-    return None if lengths is None else _check_lengths(lengths, steps, batch), mask
+        return _lengths_of(mask.to(torch.bool))
+    return None if lengths is None else _check_lengths(lengths, steps, batch), "right", None
+
+
+def _lengths_of(mask: Tensor) -> tuple[Tensor | None, Side, Tensor | None]:
+    """A mask as lengths, if the steps it hides stand on one side of every row."""
+    if mask.device.type == "cpu":
+        before, after = mask[:, :-1], mask[:, 1:]
+        if not bool((after > before).any()):
+            return mask.sum(1), "right", None
+        if not bool((before > after).any()):
+            return mask.sum(1), "left", None
+    return None, "right", mask
 
 
 def _check_states(cell: Cell, states: Sequence[Tensor], shape: tuple[int, ...], x: Tensor) -> tuple[Tensor, ...]:
@@ -249,7 +264,7 @@ def make_request(
     units = _units(program, weights[0])
     for one in weights:
         _check_weights(program, one, x, units)
-    lengths, mask = _check_running(lengths, batch_sizes, mask, steps, batch)
+    lengths, padded, mask = _check_running(lengths, batch_sizes, mask, steps, batch)
     if initial_state is not None:
         initial_state = _check_states(cell, initial_state, (len(weights), batch, units), x)
     return Request(
@@ -260,6 +275,7 @@ def make_request(
         layout=layout,
         reverse=directions,
         lengths=lengths,
+        padded=padded,
         batch_sizes=batch_sizes,
         mask=mask,
         padding=padding,
