@@ -70,8 +70,8 @@ def test_built_in_prices(ostinato: Call, quick: list[str]) -> None:
 def test_every_flag_reaches_the_model(ostinato: Call, csv: Path, tmp_path: Path) -> None:
     flags = {
         "window": 9, "horizon": 2, "units": 3, "layers": 2, "cell": "gru", "dropout": 0.1, "epochs": 3,
-        "batch_size": 16, "learning_rate": 0.01, "test_size": 20, "validation_size": 0.1, "season": 16, "seed": 5, "patience": 7,
-        "scaling": "steps",
+        "batch_size": 16, "learning_rate": 0.01, "test_size": 20, "validation_size": 0.1, "season": 16, "seed": 5,
+        "patience": 7, "scaling": "steps",
     }  # fmt: skip
     spelled = [part for name, value in flags.items() for part in (f"--{name.replace('_', '-')}", value)]
     columns = ["--target", "Open", "--date", "Date", "--covariates", "High"]

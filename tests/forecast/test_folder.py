@@ -183,6 +183,7 @@ def test_only_runs_are_overwritten(run: Path, tmp_path: Path) -> None:
     mine = tmp_path / "mine"
     mine.mkdir()
     (mine / "thesis.txt").write_text("ten years of work")
+    (mine / "config.json").write_text('{"name": "thesis"}')
     with pytest.raises(ForecastError, match="is not a run of this command, so it stays"):
         staged(mine, overwrite=True).__enter__()
     assert (mine / "thesis.txt").exists()

@@ -132,8 +132,9 @@ def test_test_rows_that_never_change(wave: pd.DataFrame, small: Settings) -> Non
     assert forecast(flat, "value", settings=small).verdict.startswith("The test rows never change")
 
 
-def test_training_that_diverges_is_told(wave: pd.DataFrame) -> None:
-    settings = preset("tutorial", window=8, units=3, layers=1, epochs=3, learning_rate=1e30)
+@pytest.mark.parametrize("name", ["default", "tutorial"])
+def test_training_that_diverges_is_told(wave: pd.DataFrame, name: str) -> None:
+    settings = preset(name, window=8, units=3, layers=1, epochs=3, learning_rate=1e30)
     with pytest.raises(ForecastError, match="training diverged"):
         forecast(wave, "value", settings=settings)
 

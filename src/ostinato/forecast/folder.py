@@ -62,42 +62,50 @@ def staged(path: Path, overwrite: bool = False) -> Iterator[Path]:
         ForecastError: `path` exists and may not be overwritten, or cannot be written.
     """
     _check_free(path, overwrite)
+    place = path.resolve()
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        beside = Path(tempfile.mkdtemp(prefix=f".{path.name}.", dir=path.parent))
+        place.parent.mkdir(parents=True, exist_ok=True)
+        beside = Path(tempfile.mkdtemp(prefix=f".{place.name}.", dir=place.parent))
     except OSError as error:
         raise ForecastError(f"{path} cannot be written: {error.strerror or error}; choose another --output") from None
     try:
-        whole = beside / path.name
+        whole = beside / place.name
         whole.mkdir()
-        try:
-            yield whole
-            _put(whole, path, beside / "old", overwrite)
-        except OSError as error:
-            raise ForecastError(f"{path} cannot be written: {error.strerror or error}") from error
+        yield whole
+        _check_free(path, overwrite)  # training takes a while
+        _put(whole, place, beside / "old")
+    except OSError as error:
+        raise ForecastError(f"{path} cannot be written: {error.strerror or error}") from error
     finally:
         shutil.rmtree(beside)
 
 
 def _check_free(path: Path, overwrite: bool) -> None:
-    if not path.exists() and not path.is_symlink():
+    if not path.exists():
         return
     if not overwrite:
         raise ForecastError(f"{path} exists already; choose another --output, or pass --overwrite")
-    if not (path / CONFIG).is_file() and not (path.is_dir() and not any(path.iterdir())):
+    if not _is_run(path) and not (path.is_dir() and not any(path.iterdir())):
         raise ForecastError(f"{path} exists and is not a run of this command, so it stays; choose another --output")
 
 
-def _put(whole: Path, path: Path, old: Path, overwrite: bool) -> None:
-    _check_free(path, overwrite)
-    if not path.exists():
-        whole.rename(path)
-        return
-    path.rename(old)
+def _is_run(path: Path) -> bool:
     try:
-        whole.rename(path)
+        config = json.loads((path / CONFIG).read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return False
+    return isinstance(config, dict) and config.get("format") == FORMAT
+
+
+def _put(whole: Path, place: Path, old: Path) -> None:
+    if not place.exists():
+        whole.rename(place)
+        return
+    place.rename(old)
+    try:
+        whole.rename(place)
     except BaseException:
-        old.rename(path)
+        old.rename(place)
         raise
 
 

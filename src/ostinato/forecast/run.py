@@ -94,9 +94,9 @@ def execute(planned: Plan, on_epoch: Callable[[Epoch], None] | None = None) -> F
     series, start, end = planned.series, planned.test_start, len(planned.table)
     origins = np.arange(start - 1, end - 1, settings.horizon)
     outputs = network.predict(model, planned.transformation.inputs(planned.table.values, origins, planned.window))
-    if not np.isfinite(outputs).all():
+    if not (np.isfinite(outputs).all() and np.isfinite(training.history[-1].loss)):
         raise ForecastError(
-            f"training diverged: the network predicts no finite numbers; "
+            f"training diverged: its loss, or what it predicts, is not finite; "
             f"use a lower --learning-rate than {settings.learning_rate:g}"
         )
     forecasts = {"naive": naive(series, origins, settings.horizon)}
