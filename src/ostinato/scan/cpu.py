@@ -14,7 +14,7 @@ from torch import Tensor
 from ..cells import ACTIVATIONS, CELLS, Cell
 from . import _engine, reference
 from .request import Request, Weights
-from .workspace import Lease
+from .workspace import Lease, empty
 
 #: Below this many multiply-adds a second thread costs more than it brings.
 _WORTH_A_THREAD = 1 << 18
@@ -176,7 +176,7 @@ class _Caller:
         request = self.request
         shape = (*request.x.shape[:-1], len(request.weights) * request.units)
         finals = [request.x.new_empty(len(request.weights), request.batch, request.units) for _ in request.cell.states]
-        return request.x.new_empty(shape), finals
+        return empty(shape, request.x), finals
 
     def forward(self, y: Tensor, finals: Sequence[Tensor], leases: Sequence[Lease | None]) -> None:
         for direction, lease in enumerate(leases):
@@ -191,9 +191,9 @@ class _Caller:
     ) -> list[Tensor | None]:  # fmt: skip
         """The gradients of `request.tensors()`, None where not wanted."""
         request = self.request
-        found = [
-            torch.empty_like(tensor) if want else None for tensor, want in zip(request.tensors(), wanted, strict=True)
-        ]
+        given = request.tensors()
+        found = [torch.empty_like(one) if want else None for one, want in zip(given[1:], wanted[1:], strict=True)]
+        found.insert(0, empty(request.x.shape, request.x) if wanted[0] else None)
         rest = iter(found)
         x_gradient = next(rest)
         state_gradients = [next(rest) for _ in request.initial_state or ()]

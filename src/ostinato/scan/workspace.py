@@ -1,15 +1,29 @@
-"""Large buffers, kept between calls: touching fresh memory costs more than the arithmetic done in it."""
+"""Large buffers, kept between calls: touching fresh memory costs more than the arithmetic done in it.
+
+A buffer that a tensor stands in comes back when the tensor and all its views are gone.
+"""
 
 from __future__ import annotations
 
+import math
 import threading
+from collections.abc import Sequence
+from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor
 
+#: Smaller tensors are left to torch: the system's allocator keeps such memory anyway.
+_SMALLEST = 1 << 18
+
+#: Of the unused buffers, at most so many bytes are kept; the oldest go first.
+_MOST_FREE = 1 << 30
+
+_TYPES = {torch.float32: "<f4", torch.float64: "<f8"}
+
 _free: list[Tensor] = []
 _lock = threading.Lock()
-_MOST_FREE = 16
 
 
 class Lease:
@@ -28,28 +42,45 @@ class Lease:
         """Give the buffer back; harmless if done before."""
         buffer, self.buffer = self.buffer, None
         if buffer is not None:
-            with _lock:
-                _free.append(buffer)
-                if len(_free) > _MOST_FREE:
-                    _discard(min(_free, key=len))
+            _give(buffer)
 
     def __del__(self) -> None:
         self.release()
 
 
-def _discard(buffer: Tensor) -> None:
-    # by identity: == on tensors compares their elements
-    del _free[next(k for k, one in enumerate(_free) if one is buffer)]
+class _Array:
+    """Lends a lease's buffer to NumPy, which holds on to it for as long as it is looked at."""
+
+    def __init__(self, shape: tuple[int, ...], dtype: torch.dtype) -> None:
+        self.lease = Lease(math.prod(shape), dtype)
+        self.__array_interface__ = {
+            "data": (self.lease.address, False), "shape": shape, "typestr": _TYPES[dtype], "version": 3,
+        }  # fmt: skip
+
+
+def empty(shape: Sequence[int], like: Tensor) -> Tensor:
+    """An uninitialized tensor of this shape, and the dtype of `like`, in a buffer of the workspace if it is large."""
+    shape = tuple(shape)
+    if math.prod(shape) * like.element_size() < _SMALLEST:
+        return like.new_empty(shape)
+    lent: Any = _Array(shape, like.dtype)
+    return torch.from_numpy(np.asarray(lent))
 
 
 def _take(size: int) -> Tensor:
     with _lock:
-        fitting = [buffer for buffer in _free if size <= len(buffer) <= 2 * size + 4096]
+        fitting = [k for k, buffer in enumerate(_free) if size <= len(buffer) <= 2 * size + 4096]
         if fitting:
-            best = min(fitting, key=len)
-            _discard(best)
-            return best
+            return _free.pop(min(fitting, key=lambda k: len(_free[k])))
     return torch.empty(size, dtype=torch.uint8)
+
+
+def _give(buffer: Tensor) -> None:
+    with _lock:
+        _free.append(buffer)
+        excess = sum(map(len, _free)) - _MOST_FREE
+        while excess > 0:
+            excess -= len(_free.pop(0))
 
 
 def release_workspace() -> None:
