@@ -187,24 +187,22 @@ class WeightGradient {
 };
 
 template <class T>
-void sum_weights(const WeightGradient<T>& weights, int columns, long threads) {
-  const long ranges = weights.splits() >= 2 * threads ? 1 : std::min(weights.panels(), threads);
+void sum_weights(const WeightGradient<T>& weights, int columns, const Team& team, std::atomic<long>& next) {
+  const long ranges = weights.splits() >= 2 * team.size ? 1 : std::min(weights.panels(), long(team.size));
   thread_local Arena arena;
   T* packed = static_cast<T*>(arena.take(weights.packed_size() * sizeof(T)));
-#pragma omp for schedule(dynamic, 1)
-  for (long item = 0; item < weights.splits() * ranges; ++item) {
+  for (long item; (item = next.fetch_add(1)) < weights.splits() * ranges;) {
     const long split = item / ranges, range = item % ranges;
     weights.sum(split, range * weights.panels() / ranges, (range + 1) * weights.panels() / ranges, packed);
   }
-#pragma omp for schedule(static) nowait
-  for (int column = 0; column < columns; ++column) weights.finish(column);
+  team.wait();
+  for (long column = team.first(columns); column < team.last(columns); ++column) weights.finish(int(column));
 }
 
 template <class T>
-void sum_parameters(const Layout<T>& layout, const T* by_row) {
+void sum_parameters(const Layout<T>& layout, const T* by_row, const Team& team) {
   const long parameters = layout.program.parameters;
-#pragma omp for schedule(static)
-  for (long k = 0; k < parameters; ++k) {
+  for (long k = team.first(parameters); k < team.last(parameters); ++k) {
     T* to = at<T>(layout.call.parameters_gradient[k]);
     if (!to) continue;
     for (long unit = 0; unit < layout.call.units; ++unit) {
@@ -243,29 +241,30 @@ void backward(const Call& call, const Kernels<T>& kernels) {
     largest = std::max(largest, need.used());
   }
   void* const memory = sums.take(largest);
-#pragma omp parallel num_threads(call.threads)
-  {
-    const FlushDenormals mode;
-    pass.matrices.pack(layout);
-#pragma omp for schedule(static)
-    for (long row = 0; row < call.batch; ++row)
-      std::memset(pass.parameters + row * program.parameters * layout.width, 0,
-                  program.parameters * layout.width * sizeof(T));
-    for_blocks(layout, [&](const Block& block, Arena& arena) {
+  std::atomic<long> next[kColumns] = {};
+  run_team(call.threads, [&](const Team& team) {
+    pass.matrices.pack(layout, team);
+    const long parameters = program.parameters * layout.width, first = team.first(call.batch);
+    if (parameters)
+      std::memset(pass.parameters + first * parameters, 0, (team.last(call.batch) - first) * parameters * sizeof(T));
+    team.wait();
+    for_blocks(layout, team, [&](const Block& block, Arena& arena) {
       Carver need;
       Scratch<T>(layout, block.count, true, need);
       Carver own(arena.take(need.used()));
       backward_block(layout, kernels, pass.matrices, Scratch<T>(layout, block.count, true, own), pass.parameters, block);
     });
-#pragma omp barrier
     for (int p = 0; p < program.products && weights; ++p) {
+      team.wait();
       Carver places(memory);
       const WeightGradient<T> gradient(layout, program.product[p], places);
-      sum_weights(gradient, program.product[p].columns, call.threads);
-#pragma omp barrier
+      sum_weights(gradient, program.product[p].columns, team, next[p]);
     }
-    sum_parameters(layout, pass.parameters);
-  }
+    if (parameters) {
+      team.wait();
+      sum_parameters(layout, pass.parameters, team);
+    }
+  });
 }
 
 }  // namespace OSTINATO_SET

@@ -4,14 +4,12 @@
 // sorted by length, so that those alive at a step stand in front and padding is never computed.
 #pragma once
 
-#include <omp.h>
-
 #include <algorithm>
 
 #include "call.h"
 #include "product.h"
 #include "rows.h"
-#include "thread.h"
+#include "team.h"
 
 namespace ostinato {
 namespace OSTINATO_SET {
@@ -190,23 +188,22 @@ struct Matrices {
     parameters = carver.array<T>(program.parameters * layout.width);
   }
 
-  // Called by every thread of a team; ends with a barrier.
-  void pack(const Layout<T>& layout) const {
+  // Called by every thread of a team; the matrices are there once all have met.
+  void pack(const Layout<T>& layout, const Team& team) const {
     const Program& program = layout.program;
     for (int p = 0; p < program.products; ++p) {
       if (!product[p].vectors) continue;
-#pragma omp for schedule(static) nowait
-      for (long panel = 0; panel < Panels(product[p].vectors).count; ++panel)
+      const long panels = Panels(product[p].vectors).count;
+      for (long panel = team.first(panels); panel < team.last(panels); ++panel)
         pack_product(layout, program.product[p], product[p], panel);
     }
     for (int r = 0; r < program.returns; ++r) {
       if (!returned[r].vectors) continue;
-#pragma omp for schedule(static) nowait
-      for (long panel = 0; panel < Panels(returned[r].vectors).count; ++panel)
+      const long panels = Panels(returned[r].vectors).count;
+      for (long panel = team.first(panels); panel < team.last(panels); ++panel)
         pack_return(layout, program.returned[r], returned[r], panel);
     }
-#pragma omp for schedule(static)
-    for (int k = 0; k < program.parameters; ++k) {
+    for (long k = team.first(program.parameters); k < team.last(program.parameters); ++k) {
       std::memset(parameters + k * layout.width, 0, layout.width * sizeof(T));
       copy_row(parameters + k * layout.width, at<const T>(layout.call.parameters[k]), layout.call.units);
     }
@@ -410,14 +407,12 @@ void backward_block(const Layout<T>& layout, const Kernels<T>& kernels, const Ma
 
 // The rows of one thread, in blocks whose products fit its second-level cache.
 template <class T, class Work>
-void for_blocks(const Layout<T>& layout, Work work) {
+void for_blocks(const Layout<T>& layout, const Team& team, Work work) {
   const Call& call = layout.call;
-  const long threads = omp_get_num_threads(), thread = omp_get_thread_num();
   const bool ragged = call.alive != 0;  // rows of like length to every thread
-  const long first = ragged ? thread : thread * call.batch / threads;
-  const long step = ragged ? threads : 1;
-  const long count = ragged ? (call.batch - thread + threads - 1) / threads
-                            : (thread + 1) * call.batch / threads - first;
+  const long first = ragged ? team.rank : team.first(call.batch);
+  const long step = ragged ? team.size : 1;
+  const long count = ragged ? (call.batch - team.rank + team.size - 1) / team.size : team.last(call.batch) - first;
   if (count <= 0) return;
   const long row_bytes = layout.program.columns * layout.width * long(sizeof(T));
   const long most = std::clamp(131072 / row_bytes, 24L, 96L);
@@ -437,17 +432,16 @@ void forward(const Call& call, const Kernels<T>& kernels) {
   Matrices<T>(layout, false, counter);
   Carver carver(shared.take(counter.used()));
   const Matrices<T> matrices(layout, false, carver);
-#pragma omp parallel num_threads(call.threads)
-  {
-    const FlushDenormals mode;
-    matrices.pack(layout);
-    for_blocks(layout, [&](const Block& block, Arena& arena) {
+  run_team(call.threads, [&](const Team& team) {
+    matrices.pack(layout, team);
+    team.wait();
+    for_blocks(layout, team, [&](const Block& block, Arena& arena) {
       Carver need;
       Scratch<T>(layout, block.count, false, need);
       Carver own(arena.take(need.used()));
       forward_block(layout, kernels, matrices, Scratch<T>(layout, block.count, false, own), block);
     });
-  }
+  });
 }
 
 }  // namespace OSTINATO_SET
