@@ -10,6 +10,7 @@ PIP_INSTALL := $(BIN)/python -m pip install --quiet --constraint constraints.txt
 ENVIRONMENT := $(VENV)/.environment
 INSTALLED := $(VENV)/.installed
 PEERS := $(BENCH_VENV)/.installed
+MODULES := $(VENV)/.modules
 ENGINE := CMakeLists.txt $(shell find kernels src/ostinato/cells src/ostinato/compiler -name '*.py' -o -name '*.h' -o -name '*.cpp')
 
 .DEFAULT_GOAL := help
@@ -27,7 +28,13 @@ $(ENVIRONMENT): constraints.txt
 	@$(PIP_INSTALL) torch scikit-build-core nanobind cmake ninja
 	@touch $@
 
-$(INSTALLED): $(ENVIRONMENT) pyproject.toml $(ENGINE)
+# An editable installation knows the modules that were there when it was made: a new one asks for another.
+.PHONY: modules
+modules:
+$(MODULES): $(ENVIRONMENT) modules
+	@find src -name '*.py' | sort | cmp -s - $@ || find src -name '*.py' | sort > $@
+
+$(INSTALLED): $(ENVIRONMENT) $(MODULES) pyproject.toml $(ENGINE)
 	@echo "Compiling the engine and installing ostinato into $(VENV)"
 	@PATH="$(abspath $(BIN)):$$PATH" $(PIP_INSTALL) --no-build-isolation --editable '.[dev]'
 	@touch $@
@@ -51,7 +58,7 @@ examples: $(INSTALLED)  ## Run every program of examples/ for a few epochs
 	done
 
 test: $(INSTALLED)  ## Run the fast tests
-	$(BIN)/python -m pytest
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest
 
 test-slow: $(INSTALLED)  ## Run the slow tests
 	$(BIN)/python -m pytest -m slow
