@@ -61,7 +61,8 @@ class WeightGradient {
     columns_ = product.columns * layout.width;
     for (int k = 0; k < product.terms; ++k)
       if (wanted(k)) depth_ += layout.size_of(product.term[k].vector);
-    splits_ = std::clamp(std::min(16 / panels_.count, layout.tokens() / 256), 1L, 16L);
+    // enough pieces of work for several threads, and each large enough to be worth adding up
+    while (splits_ * panels_.count < 12 && splits_ < 8 && layout.tokens() >= splits_ * 512) splits_ *= 2;
     // an odd number of cache lines, so that rows do not fall on the same few places of the cache
     vectors_row_ = rounded(depth_, 32) + 16;
     sums_ = carver.array<T>(splits_ * (depth_ + 1) * columns_);
@@ -105,16 +106,18 @@ class WeightGradient {
     }
   }
 
-  // Adds the ranges up and hands block `column` to its owners.
+  // Adds the ranges up, this thread's share of the rows.
+  void add_splits(const Team& team) const {
+    const long rows = depth_ + 1;
+    for (long split = 1; split < splits_; ++split)
+      for (long row = team.first(rows); row < team.last(rows); ++row)
+        add_row(sums_ + row * columns_, sums_ + (split * rows + row) * columns_, columns_);
+  }
+
+  // Hands block `column` to its owners.
   void finish(int column) const {
     const Call& call = layout_.call;
-    const T* sums = sums_ + column * layout_.width;
-    const long range = (depth_ + 1) * columns_;
-    const auto total = [&](long row, long unit) {
-      T value = 0;
-      for (long split = 0; split < splits_; ++split) value += sums[split * range + row * columns_ + unit];
-      return value;
-    };
+    const auto total = [&](long row, long unit) { return sums_[row * columns_ + column * layout_.width + unit]; };
     long row = 0;
     for (int k = 0; k < product_.terms; ++k) {
       if (!wanted(k)) continue;
@@ -196,6 +199,10 @@ void sum_weights(const WeightGradient<T>& weights, int columns, const Team& team
     weights.sum(split, range * weights.panels() / ranges, (range + 1) * weights.panels() / ranges, packed);
   }
   team.wait();
+  if (weights.splits() > 1) {
+    weights.add_splits(team);
+    team.wait();
+  }
   for (long column = team.first(columns); column < team.last(columns); ++column) weights.finish(int(column));
 }
 
