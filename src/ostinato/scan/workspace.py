@@ -6,7 +6,6 @@ A buffer that a tensor stands in comes back when the tensor and all its views ar
 from __future__ import annotations
 
 import math
-import threading
 from collections.abc import Sequence
 from typing import Any
 
@@ -22,15 +21,18 @@ _MOST_FREE = 1 << 30
 
 _TYPES = {torch.float32: "<f4", torch.float64: "<f8"}
 
-_free: list[Tensor] = []
-_lock = threading.Lock()
+#: Unused buffers by identity, the oldest first. No lock guards them: a lease that the garbage collector finds comes
+#: back in the middle of whatever runs, and would wait for a lock that its own thread holds. Every change of the
+#: dictionary is one operation, and whoever pops a buffer owns it.
+_free: dict[int, Tensor] = {}
 
 
 class Lease:
     """A buffer of `count` numbers; goes back to the workspace when released, or when nobody holds the lease."""
 
     def __init__(self, count: int, dtype: torch.dtype) -> None:
-        self.buffer: Tensor | None = _take(count * dtype.itemsize)
+        self.buffer: Tensor | None = None
+        self.buffer = _take(count * dtype.itemsize)
 
     @property
     def address(self) -> int:
@@ -68,22 +70,24 @@ def empty(shape: Sequence[int], like: Tensor) -> Tensor:
 
 
 def _take(size: int) -> Tensor:
-    with _lock:
-        fitting = [k for k, buffer in enumerate(_free) if size <= len(buffer) <= 2 * size + 4096]
-        if fitting:
-            return _free.pop(min(fitting, key=lambda k: len(_free[k])))
+    fitting = [buffer for buffer in list(_free.values()) if size <= len(buffer) <= 2 * size + 4096]
+    for buffer in sorted(fitting, key=len):
+        if _free.pop(id(buffer), None) is not None:
+            return buffer
     return torch.empty(size, dtype=torch.uint8)
 
 
 def _give(buffer: Tensor) -> None:
-    with _lock:
-        _free.append(buffer)
-        excess = sum(map(len, _free)) - _MOST_FREE
-        while excess > 0:
-            excess -= len(_free.pop(0))
+    _free[id(buffer)] = buffer
+    kept = list(_free.values())
+    excess = sum(map(len, kept)) - _MOST_FREE
+    for oldest in kept:
+        if excess <= 0:
+            break
+        _free.pop(id(oldest), None)
+        excess -= len(oldest)
 
 
 def release_workspace() -> None:
     """Give the memory of all unused buffers back to the system."""
-    with _lock:
-        _free.clear()
+    _free.clear()
