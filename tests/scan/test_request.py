@@ -53,6 +53,11 @@ WRONG = {
     "mask": (valid(mask=torch.ones(4, 3, dtype=torch.bool)), ["(4, 3)", "(3, 4)"]),
     "batch_sizes alone": (valid(batch_sizes=torch.tensor([3])), ["batch_sizes", "'packed'"]),
     "packed without sizes": (packed(batch_sizes=None), ["batch_sizes"]),
+    "packed sizes that rise": (packed(batch_sizes=torch.tensor([1, 3, 2])), ["never rise", "step 1 has 3"]),
+    "packed sizes of zero": (packed(batch_sizes=torch.tensor([3, 3, 0])), ["at least 1", "step 2 has 0"]),
+    "packed sizes that are no integers": (packed(batch_sizes=torch.tensor([3.0, 2, 1])), ["float32", "integers"]),
+    "lengths that are no integers": (valid(lengths=[1.0, 2.5, 3.0]), ["float32", "integers"]),
+    "W of the second direction missing": (valid(weights=[*valid()["weights"], Weights(None, ZERO)]), ["W"]),
     "packed with lengths": (packed(lengths=[3, 2, 1]), ["lengths"]),
     "packed with a mask": (packed(mask=torch.ones(3, 3, dtype=torch.bool)), ["mask"]),
     "packed of three dimensions": (packed(x=torch.zeros(3, 4, 2)), ["(3, 4, 2)", "(6, input size)"]),
@@ -105,6 +110,16 @@ def test_lengths_may_be_any_sequence_of_integers() -> None:
         request = make_request(**valid(lengths=lengths))
         assert request.lengths.tolist() == [4, 0, 2]
         assert request.lengths.dtype == torch.int64
+
+
+@pytest.mark.parametrize("kind", ["lengths", "batch_sizes", "mask"])
+def test_a_request_keeps_its_own_copy_of_what_runs(kind: str) -> None:
+    holes = torch.tensor([[True, False, True, True]] * 3)
+    given = {"lengths": torch.tensor([3, 1, 2]), "batch_sizes": torch.tensor([3, 2, 1]), "mask": holes}[kind]
+    request = make_request(**(packed if kind == "batch_sizes" else valid)(**{kind: given}))
+    before = getattr(request, kind).clone()
+    given.zero_()
+    assert torch.equal(getattr(request, kind), before)
 
 
 def test_lengths_of_a_packed_batch_come_from_its_sizes() -> None:

@@ -153,13 +153,29 @@ def _check_weights(program: Program, weights: Weights, x: Tensor, units: int) ->
 
 
 def _check_lengths(lengths: Sequence[int] | Tensor, steps: int, batch: int) -> Tensor:
-    checked = torch.as_tensor(lengths, dtype=torch.int64, device="cpu")
-    if checked.shape != (batch,):
-        raise ValueError(f"lengths has the shape {tuple(checked.shape)}; expected one a row, ({batch},)")
+    given = torch.as_tensor(lengths)
+    if given.shape != (batch,):
+        raise ValueError(f"lengths has the shape {tuple(given.shape)}; expected one a row, ({batch},)")
+    if given.dtype.is_floating_point and batch:
+        raise ValueError(f"lengths is {given.dtype}; expected integers")
+    checked = given.to("cpu", torch.int64, copy=True)
     wrong = ((checked < 0) | (checked > steps)).nonzero()
     if len(wrong):
         row = int(wrong[0])
         raise ValueError(f"lengths must be within 0..T={steps}; row {row} has {int(checked[row])}")
+    return checked
+
+
+def _check_batch_sizes(batch_sizes: Tensor) -> Tensor:
+    if batch_sizes.dim() != 1 or batch_sizes.dtype.is_floating_point:
+        raise ValueError(
+            f"batch_sizes is {batch_sizes.dtype} of the shape {tuple(batch_sizes.shape)}; expected integers, one a step"
+        )
+    checked = batch_sizes.to("cpu", torch.int64, copy=True)
+    wrong = (checked < 1).logical_or_(torch.cat([checked[:1] < 1, checked[1:] > checked[:-1]])).nonzero()
+    if len(wrong):
+        step = int(wrong[0])
+        raise ValueError(f"batch_sizes must be at least 1 and never rise; step {step} has {int(checked[step])}")
     return checked
 
 
@@ -260,11 +276,15 @@ def make_request(
         raise ValueError(f"padding is {padding!r}; expected 'zero' or 'repeat'")
     if not x.dtype.is_floating_point:
         raise ValueError(f"the input is {x.dtype}; expected a floating-point dtype")
+    batch_sizes = None if batch_sizes is None else _check_batch_sizes(batch_sizes)
     steps, batch = _size(x, layout, batch_sizes)
     units = _units(program, weights[0])
     for one in weights:
+        _units(program, one)
         _check_weights(program, one, x, units)
     lengths, padded, mask = _check_running(lengths, batch_sizes, mask, steps, batch)
+    # copies, as lengths and batch sizes are: whoever changes theirs must not change what the backward pass sees
+    mask = None if mask is None else mask.to(x.device, copy=True)
     if initial_state is not None:
         initial_state = _check_states(cell, initial_state, (len(weights), batch, units), x)
     return Request(
