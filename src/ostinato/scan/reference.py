@@ -22,6 +22,14 @@ def _select(condition: Tensor, positive: Any, otherwise: Any) -> Tensor:
     return torch.where(condition > 0, positive, otherwise)
 
 
+def _minimum(x: Tensor, y: Any) -> Tensor:
+    return torch.where((x < y) | x.isnan(), x, y)
+
+
+def _maximum(x: Tensor, y: Any) -> Tensor:
+    return torch.where((x > y) | x.isnan(), x, y)
+
+
 _functions = SimpleNamespace(
     exp=torch.exp,
     log1p=torch.log1p,
@@ -30,8 +38,8 @@ _functions = SimpleNamespace(
     tanh=torch.tanh,
     sigmoid=torch.sigmoid,
     absolute=torch.abs,
-    minimum=lambda x, y: torch.where(x < y, x, y),
-    maximum=lambda x, y: torch.where(x > y, x, y),
+    minimum=_minimum,
+    maximum=_maximum,
     select=_select,
     row_mean=lambda x: x.mean(-1, keepdim=True),
 )
