@@ -8,8 +8,10 @@ from itertools import permutations
 
 import pytest
 import torch
+from torch.autograd import forward_ad
 
 from ostinato.cells import CELLS, Cell
+from ostinato.scan import Weights, scan
 
 from .problems import Problem, Results, assert_close, assert_identical, evaluate, every_cell, forward, oracle, tensors
 
@@ -182,3 +184,73 @@ def test_gradients_accumulate_over_two_uses_of_one_weight(backend: str) -> None:
 
     got, want = (dict(zip(leaves, twice(one), strict=True)) for one in (backend, "reference"))
     assert_close(got, want, DTYPE, problem.T)
+
+
+def test_weights_shared_by_both_directions_have_one_gradient_of_each(backend: str) -> None:
+    problem = Problem(CELLS["lstm"], H=3, B=2, T=3, D=2)
+    given = {name: t.requires_grad_() for name, t in tensors(problem).items()}
+
+    def tied(x: torch.Tensor, state: torch.Tensor, *weights: torch.Tensor) -> torch.Tensor:
+        both = [Weights(*weights), Weights(*weights)]
+        return scan(problem.cell, x, both, [state, state], backend=backend)[0]
+
+    state = given["h0"].detach().repeat(2, 1, 1).requires_grad_()
+    inputs = (given["x"], state, given["W_0"], given["U_0"], given["b_0"])
+    assert torch.autograd.gradcheck(tied, inputs, fast_mode=True)
+    assert torch.autograd.gradgradcheck(tied, inputs, fast_mode=True)
+
+
+@pytest.mark.filterwarnings("ignore:.torch.jit.script. is deprecated:DeprecationWarning")
+def test_forward_mode_derivatives(backend: str) -> None:
+    problem = Problem(CELLS["gru"], H=3, B=2, T=3, D=2)
+    given = tensors(problem)
+    if backend == "cpu":
+        backend = None  # asked for by name it says that it cannot
+    with forward_ad.dual_level():
+        if backend is None:
+            with pytest.raises(RuntimeError, match="forward-mode"):
+                forward(problem, given, "cpu")
+        dual = forward_ad.make_dual(given["x"], torch.ones_like(given["x"]))
+        slope = forward_ad.unpack_dual(forward(problem, {**given, "x": dual}, backend)["outputs"]).tangent
+    step = 1e-6
+    ahead, behind = (forward(problem, {**given, "x": given["x"] + s}, "reference")["outputs"] for s in (step, -step))
+    torch.testing.assert_close(slope, (ahead - behind) / (2 * step), rtol=1e-6, atol=1e-8)
+
+
+def test_backward_passes_of_one_graph_at_the_same_time(engine: str) -> None:
+    problem = Problem(CELLS["lstm"], H=64, B=16, T=50, D=64)
+    leaves = {name: t.requires_grad_() for name, t in tensors(problem).items()}
+    total = forward(problem, leaves, engine)["outputs"].square().sum()
+
+    def backward(_: int = 0) -> Results:
+        found = torch.autograd.grad(total, list(leaves.values()), retain_graph=True, materialize_grads=True)
+        return dict(zip(leaves, found, strict=True))
+
+    with ThreadPoolExecutor(4) as pool:
+        together = list(pool.map(backward, range(8)))
+    alone = backward()
+    for got in together:
+        assert_identical(got, alone)
+
+
+def test_states_that_overlap_in_memory_have_their_own_gradients(backend: str) -> None:
+    problem = Problem(CELLS["elman"], H=5, B=3, T=2)
+    given = tensors(problem)
+    sliding = torch.randn(7, dtype=DTYPE, generator=torch.Generator().manual_seed(0)).unfold(0, 5, 1).unsqueeze(0)
+    got, want = (evaluate(problem, {**given, "h0": h0}, backend) for h0 in (sliding, sliding.contiguous()))
+    assert_identical(got, want)
+
+
+def test_numbers_that_are_negated_when_read(backend: str) -> None:
+    problem = Problem(CELLS["lstm"])
+    given = tensors(problem)
+    lazy = {name: torch._neg_view(-t) for name, t in given.items()}
+    assert all(t.is_neg() for t in lazy.values())
+    assert_identical(forward(problem, lazy, backend), forward(problem, given, backend))
+
+
+@pytest.mark.parametrize("name", ["relu", "relu6", "leaky_relu", "hard_tanh"])
+def test_nan_stays_nan(name: str, backend: str) -> None:
+    problem = Problem(CELLS["elman"], named=(("phi", name),))
+    given = tensors(problem)
+    assert forward(problem, {**given, "x": given["x"] * torch.nan}, backend)["outputs"].isnan().all()

@@ -26,6 +26,9 @@ _NUMBER_OF = {name: number for number, name in enumerate(ACTIVATIONS)}
 _CELLS = {description["name"]: (number, description) for number, description in enumerate(_engine.cells())}
 _RELEASED = torch.empty(0)
 
+#: A process forked from this one has none of its threads, and GNU's OpenMP would wait for them for ever.
+_PROCESS = os.getpid()
+
 if os.environ.get("OSTINATO_ISA"):
     _engine.use_instruction_set(os.environ["OSTINATO_ISA"])
 
@@ -53,6 +56,8 @@ def why_not(request: Request) -> str | None:
         return "a tensor is of a subclass that the kernels cannot see into"
     if torch._C._are_functorch_transforms_active():
         return "torch.func transforms need differentiable torch operations"
+    if torch.autograd.forward_ad._current_level >= 0:
+        return "forward-mode derivatives need differentiable torch operations"
     return None
 
 
@@ -95,6 +100,7 @@ def _blocks(cell: Cell, blocks: tuple[tuple[str, ...], ...], order: tuple[str, .
 
 
 def _features_contiguous(tensor: Tensor) -> Tensor:
+    tensor = tensor.resolve_neg()
     return tensor if tensor.stride(-1) == 1 or tensor.shape[-1] == 1 else tensor.contiguous()
 
 
@@ -124,9 +130,8 @@ class _Caller:
     def __init__(self, request: Request) -> None:
         self.ragged = _ragged(request)
         given = request.tensors()
-        sequences = 1 + len(request.initial_state or ())
-        addressable = [_features_contiguous(t) for t in given[:sequences]]
-        addressable += [t if t.dim() == 2 else t.contiguous() for t in given[sequences:]]
+        addressable = [_features_contiguous(request.x)]
+        addressable += [t.resolve_neg() if t.dim() == 2 else t.contiguous().resolve_neg() for t in given[1:]]
         if any(one is not other for one, other in zip(given, addressable, strict=True)):
             request = request.bind(addressable)
         self.request = request
@@ -147,7 +152,8 @@ class _Caller:
         call.phi = _NUMBER_OF[str(request.activations.get("phi", "linear"))]
         call.sigma = _NUMBER_OF[str(request.activations.get("sigma", "linear"))]
         work = self.tokens * request.units * (request.units + call.input_size)
-        call.threads = torch.get_num_threads() if work > _WORTH_A_THREAD else 1
+        alone = work <= _WORTH_A_THREAD or os.getpid() != _PROCESS
+        call.threads = 1 if alone else torch.get_num_threads()
         call.is_double = request.x.dtype == torch.float64
         call.reverse = request.reverse[direction]
         call.repeat = request.padding == "repeat" and request.layout != "packed"
@@ -238,7 +244,6 @@ class _Scan(torch.autograd.Function):
         caller.forward(y, finals, ctx.leases)
         ctx.save_for_backward(*tensors, y)
         ctx.form = request.bind([_RELEASED] * len(tensors))
-        ctx.used = False
         ctx.set_materialize_grads(False)
         return (y, *finals)
 
@@ -250,13 +255,13 @@ class _Scan(torch.autograd.Function):
         if torch.is_grad_enabled():
             return (None, *_differentiable(request, y_gradient, final_gradients, wanted))
         caller = _Caller(request)
-        if ctx.used:
-            ctx.leases = [caller.lease() for _ in request.weights]
+        leases, ctx.leases = ctx.leases, None
+        if leases is None:
+            leases = [caller.lease() for _ in request.weights]
             again, finals = caller.outputs()
-            caller.forward(again, finals, ctx.leases)
-        ctx.used = True
-        gradients = caller.backward(y, ctx.leases, y_gradient, final_gradients, wanted)
-        for lease in ctx.leases:
+            caller.forward(again, finals, leases)
+        gradients = caller.backward(y, leases, y_gradient, final_gradients, wanted)
+        for lease in leases:
             lease.release()
         return (None, *gradients)
 
@@ -265,8 +270,9 @@ def _differentiable(
     request: Request, y_gradient: Tensor | None, final_gradients: Sequence[Tensor | None], wanted: Sequence[bool]
 ) -> list[Tensor | None]:
     """Gradients that can be differentiated again: those of the reference."""
-    tensors = request.tensors()
-    y, finals = reference.run(request)
+    # one tensor may stand in several places (tied weights), and each place has a gradient of its own
+    tensors = [tensor.view_as(tensor) for tensor in request.tensors()]
+    y, finals = reference.run(request.bind(tensors))
     pairs = [(o, g) for o, g in zip((y, *finals), (y_gradient, *final_gradients), strict=True) if g is not None]
     inputs = [tensor for tensor, want in zip(tensors, wanted, strict=True) if want]
     found = iter(
