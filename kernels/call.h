@@ -10,6 +10,8 @@ using Address = std::uintptr_t;
 constexpr int kStates = 8;       // most states of a cell
 constexpr int kColumns = 16;     // most gate columns of a cell
 constexpr int kParameters = 16;  // most per-unit parameters of a cell
+constexpr int kTerms = 2;        // most vectors that one product sums over
+static_assert(sizeof(long) == 8, "sizes and the tensors of a ragged batch are 64-bit");
 
 // A sequence of vectors, contiguous in the features: that of row b at step t starts at data + t * step + b * row. Where
 // `packed`, at data + token * row.
@@ -62,7 +64,7 @@ struct Term {
 
 struct Product {
   int level, column, columns, terms;
-  Term term[2];
+  Term term[kTerms];
 };
 
 // The gradient of a vector that entered products: the sum over its columns of gradient times block.

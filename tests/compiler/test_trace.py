@@ -60,6 +60,14 @@ def without_gates(state: Any) -> Any:
     return 0.5 * state.h
 
 
+def multiplying_a_parameter(gate: Any, p: Any) -> Any:
+    return gate.using(h=p.u).a
+
+
+def multiplying_a_number(gate: Any) -> Any:
+    return gate.using(h=0.5).a
+
+
 def calling_torch(gate: Any) -> Any:
     import torch
 
@@ -78,13 +86,15 @@ WRONG: dict[str, tuple[Callable, type[Exception], str]] = {
     "a product in two sums": (using_a_product_twice, ValueError, "in two sums"),
     "a gate of two vectors": (using_a_product_of_two_vectors, ValueError, "in two sums"),
     "an unused gate": (without_gates, ValueError, "never uses its gate a"),
+    "a product of a parameter": (multiplying_a_parameter, ValueError, "multiplies a parameter"),
+    "a product of a number": (multiplying_a_number, ValueError, "multiplies a constant"),
     "a function of torch": (calling_torch, TypeError, "Node"),
 }
 
 
 @pytest.mark.parametrize("step, kind, words", WRONG.values(), ids=WRONG)
 def test_a_wrong_function_says_what_is_wrong(step: Callable, kind: type[Exception], words: str) -> None:
-    made = cell(gates="a", states="h")(step)
+    made = cell(gates="a", states="h", parameters="u")(step)
     with pytest.raises(kind, match=words):
         trace(made)
 

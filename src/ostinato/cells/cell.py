@@ -46,6 +46,8 @@ class Cell:
                     raise ValueError(f"cell {self.name}: {name!r} is named twice among its {kind}")
         if not self.states:
             raise ValueError(f"cell {self.name} names no state; a recurrent cell needs at least one")
+        if not self.gates:
+            raise ValueError(f"cell {self.name} names no gate; a recurrent cell needs at least one")
         unknown = set(self.asks_for) - ARGUMENTS
         if unknown:
             raise ValueError(

@@ -89,9 +89,9 @@ _interned: dict[tuple[Any, ...], Node] = {}
 def node(op: str, *args: Node, attr: Any = None) -> Node:
     """The one node of this operation on these arguments."""
     key = (op, tuple(id(arg) for arg in args), attr)
-    if key not in _interned:
-        _interned[key] = Node(op, args, attr)
-    return _interned[key]
+    # one operation, so that two threads that trace at once find one node
+    found = _interned.get(key)
+    return _interned.setdefault(key, Node(op, args, attr)) if found is None else found
 
 
 def constant(value: float) -> Node:

@@ -9,6 +9,32 @@ from .graph import Node
 from .plan import Plan
 from .trace import MATRICES
 
+#: The most of each that the engine has room for: the constants of kernels/call.h.
+LIMITS = {"kStates": 8, "kColumns": 16, "kParameters": 16, "kTerms": 2}
+
+
+def check_limits(plan: Plan) -> None:
+    """Whether the engine has room for a cell.
+
+    Raises:
+        ValueError: naming what there is too much of, and what the engine takes.
+    """
+    program = plan.program
+    found = (
+        ("states", len(plan.cell.states), "kStates"),
+        ("vectors computed and then multiplied", len(program.vectors), "kStates"),
+        ("columns of products", len(program.columns), "kColumns"),
+        ("vectors in products", len(plan.storage.gradient.returns), "kColumns"),
+        ("per-unit parameters", len(plan.cell.parameters), "kParameters"),
+        ("terms in one product", max((len(column.args) for column in program.columns), default=0), "kTerms"),
+    )
+    for kind, count, limit in found:
+        if count > LIMITS[limit]:
+            raise ValueError(
+                f"cell {plan.cell.name} has {count} {kind}; the engine takes at most {LIMITS[limit]}: "
+                f"use fewer, or raise {limit} in kernels/call.h and in LIMITS of compiler/table.py"
+            )
+
 
 def listed(values: Iterable[object]) -> str:
     """A C++ initializer."""
@@ -78,6 +104,7 @@ def _bias(plan: Plan, matrix: str) -> list[int]:
 
 def print_table(plan: Plan) -> str:
     """The cell's `Program`."""
+    check_limits(plan)
     program, storage = plan.program, plan.storage
     steps = (plan.forward, plan.inference, plan.backward)
     needed = {value.attr for part in plan.backward.levels for value in part.used() if value.op == "state"}

@@ -59,7 +59,13 @@ class _Gates:
         return _Gates(self._cell, self._vectors["W"], self._vectors["U"], ("U",))
 
     def using(self, h: Node) -> _Gates:
-        return _Gates(self._cell, self._vectors["W"], lift(h), self._sides)
+        vector = lift(h)
+        if vector.op in LEAVES - {"input", "state"}:
+            raise ValueError(
+                f"cell {self._cell.name} multiplies a {vector.op} in gate.using; "
+                "a product reads a state or what the step computes from one"
+            )
+        return _Gates(self._cell, self._vectors["W"], vector, self._sides)
 
     def __getattr__(self, name: str) -> Node:
         if name.startswith("__"):
