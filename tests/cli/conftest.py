@@ -20,7 +20,7 @@ def ostinato(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Call:
     """`ostinato ARGUMENTS...` in an empty folder."""
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("COLUMNS", "140")
-    return lambda *arguments: CliRunner().invoke(app, [str(argument) for argument in arguments])
+    return lambda *arguments: CliRunner().invoke(app, [str(argument) for argument in arguments], prog_name="ostinato")
 
 
 @pytest.fixture

@@ -45,10 +45,20 @@ def refused(ostinato: Call, sentence: str, *arguments: object) -> None:
         (f"date,y\n{ROWS}", ["--epochs", -5], "--epochs is -5"),
         (f"date,y\n{ROWS}", ["--preset", "best"], "--preset is 'best'; expected default or tutorial"),
         (f"date,y\n{ROWS}", ["--cell", "transformer"], "--cell is 'transformer'; expected lstm or gru or rnn"),
+        (f"date,y\n{ROWS}", ["--window", "abc"], "--window is 'abc'; expected a whole number such as 30"),
+        (f"date,y\n{ROWS}", ["--window", "3.5"], "--window is '3.5'; expected a whole number such as 30"),
+        (f"date,y\n{ROWS}", ["--test-size", "many"], "--test-size is 'many'; expected a number such as 0.2"),
+        (f"date,y\n{ROWS}", ["--test-size", 100], "leaves 0 to train on, 0 to stop on and 100 to test on"),
+        (f"date,y\n{ROWS}", ["--test-size", 1], "--test-size leaves 1 row to test on; expected at least 2"),
+        (f"date,y\n{ROWS}", ["--future", 10**9], "--future is 1000000000; expected 0 to 10000 rows"),
+        (f"date,y\n{ROWS}", ["--windw", 8], "no such option: --windw"),
+        (f"date,y\n{ROWS}", ["more.csv"], "unexpected extra argument"),
+        (f"date,y\n{ROWS}", ["--target"], "option '--target' requires an argument"),
+        (ROWS, [], "prices.csv has no header, since its first line is 2020-01-01, 0; name the columns"),
         (f"date,y\n{ROWS}", ["--log"], "y has the value 0, and logarithms need all to be above 0; pass --no-log"),
         (f"date,y\n{ROWS}", ["--output", "prices.csv"], "prices.csv exists already"),
         (f"date,y\n{ROWS}", ["--output", "prices.csv", "--overwrite"], "is not a run of this command, so it stays"),
-        (f"date,y\n{ROWS}", ["--output", "prices.csv/run"], "cannot be written"),
+        (f"date,y\n{ROWS}", ["--output", "prices.csv/run"], "prices.csv is a file; choose another --output"),
         (f"date,y\n{ROWS}", ["--test", "none.csv"], "none.csv does not exist"),
         (f"date,y\n{ROWS}", ["--test", "prices.csv"], "the test rows must all be later than the training rows"),
         (f"date,y\n{ROWS}", ["--test", "other.csv"], "other.csv has no column 'y'"),
@@ -65,6 +75,11 @@ def test_no_file(ostinato: Call) -> None:
     refused(ostinato, ". is a directory; expected a CSV file", "forecast", ".")
 
 
+def test_words_that_are_no_command(ostinato: Call) -> None:
+    refused(ostinato, "no such command 'forecst'; did you mean 'forecast'?; see ostinato --help", "forecst")
+    refused(ostinato, "missing argument 'run'; see ostinato predict --help", "predict")
+
+
 def test_binary_file(ostinato: Call) -> None:
     Path("prices.csv").write_bytes(bytes(range(256)) * 9)
     refused(ostinato, "prices.csv is not a CSV file", "forecast", "prices.csv")
@@ -76,7 +91,8 @@ def test_predict(ostinato: Call, csv: Path, quick: list[str]) -> None:
     refused(ostinato, "is not there; expected a folder of a run", "predict", "none")
     refused(ostinato, "is a file; expected a folder of a run", "predict", csv)
     refused(ostinato, "the model needs the last 9", "predict", "run", "short.csv")
-    refused(ostinato, "0 future rows are asked for", "predict", "run", "--future", 0)
+    refused(ostinato, "--future is 0; expected 1 to 10000 rows", "predict", "run", "--future", 0)
+    refused(ostinato, "--future is 'x'; expected a whole number", "predict", "run", "--future", "x")
     refused(ostinato, "short.csv exists already", "predict", "run", "--output", "short.csv")
     refused(ostinato, "cannot be written", "predict", "run", "--output", "none/ahead.csv")
     refused(ostinato, "run exists already", "forecast", csv, "--target", "Open", *quick, "--output", "run")

@@ -88,12 +88,15 @@ def test_train_on_one_file_and_test_on_another(ostinato: Call, csv: Path, quick:
     (tmp_path / "test.csv").write_text("".join(lines[:1] + lines[131:]))
     result = ostinato("forecast", "train.csv", "--target", "Open", "--test", "test.csv", *quick, "--preset", "tutorial")
     assert result.exit_code == 0, result.output
+    assert "train.csv, then test.csv: 160 rows" in result.output
     assert "train 130 | validation 0 | test 30" in result.output and "LSTM 4x4, window 8" in result.output
 
 
 def test_help_and_version(ostinato: Call) -> None:
     assert "forecast" in ostinato("--help").output
     assert ostinato("--version").output.startswith("ostinato 0.")
+    nothing = ostinato()
+    assert nothing.exit_code == 2 and "forecast" in nothing.stdout
 
 
 def environment() -> dict[str, str]:

@@ -66,7 +66,7 @@ def test_predict_from_newer_rows(run: Path, result: Forecast) -> None:
 @pytest.mark.parametrize(
     ("frame", "sentence"),
     [
-        (Frame({"date": ["2021-01-01"], "value": [1.0]}), "has 1 rows; the model needs the last 9, or rows that go on"),
+        (Frame({"date": ["2021-01-01"], "value": [1.0]}), "has 1 row; the model needs the last 9, or rows that go on"),
         (Frame({"date": ["2020-06-09"], "price": [1.0]}), "has no column 'value'"),
         (Frame({"value": [1.0]}), "has no column 'date'"),
     ],
@@ -76,9 +76,9 @@ def test_newer_rows_that_do_not_fit(run: Path, frame: Frame, sentence: str) -> N
         predict(run, frame)
 
 
-@pytest.mark.parametrize("count", [0, -2])
+@pytest.mark.parametrize("count", [0, -2, 10**9])
 def test_predict_nothing(run: Path, count: int) -> None:
-    with pytest.raises(ForecastError, match=f"{count} future rows are asked for"):
+    with pytest.raises(ForecastError, match=f"--future is {count}; expected 1 to 10000 rows"):
         predict(run, count=count)
 
 
@@ -89,6 +89,15 @@ def test_covariates_bound_the_future(wave: Frame, small: Settings, tmp_path: Pat
     np.testing.assert_array_equal(predict(tmp_path / "run")["prediction"], informed.rows["prediction"][-2:])
     with pytest.raises(ForecastError, match="only its horizon of 2 ahead"):
         predict(tmp_path / "run", count=3)
+
+
+def test_weights_of_another_network_are_not_left_at_random(run: Path) -> None:
+    """Keras only warns where a file does not hold all layers."""
+    import keras
+
+    keras.Sequential([keras.Input((4,)), keras.layers.Dense(1)]).save(run / "model.keras")
+    with pytest.raises(ForecastError, match=r"model\.keras is damaged"):
+        load(run)
 
 
 def edit(change: Callable[[dict[str, Any]], object]) -> Callable[[Path], None]:

@@ -47,7 +47,12 @@ def test_a_random_walk_is_left_to_naive(small: Settings) -> None:
     result = forecast(walk, "y", settings=replace(small, epochs=15, patience=4))
     assert not result.scores[-1].against["naive"].better
     assert "no better than naive" in result.verdict
-    assert result.lag.follows and "they follow the last value" in str(result.lag)
+    assert result.lag.follows and "nearer the last value than the truth" in str(result.lag)
+
+
+def test_a_network_that_does_not_fit_in_memory(wave: pd.DataFrame, small: Settings) -> None:
+    with pytest.raises(ForecastError, match="does not fit in memory with 1 x 100000000 units"):
+        forecast(wave, "value", settings=replace(small, units=10**8))
 
 
 @pytest.mark.parametrize("name", ["default", "tutorial"])
@@ -109,7 +114,7 @@ def test_separate_test_file(wave: pd.DataFrame, small: Settings) -> None:
         (30, {"settings": {"window": 40}}, "has 30 rows, which leaves 20 to train on, 4 to stop on and 6 to test on"),
         (3, {}, "too few for a window of"),
         (160, {"settings": {"horizon": 30}}, "19 rows to stop on; expected at least 30"),
-        (160, {"settings": {"test_size": 1}}, "1 rows to test on; expected at least 2"),
+        (160, {"settings": {"test_size": 1}}, "leaves 1 row to test on; expected at least 2"),
         (160, {"settings": {"test_size": 500}}, "leaves 0 to train on"),
         (160, {"settings": {"season": 150}}, "--season is 150, but only 128 rows"),
         (160, {"future": -1}, "--future is -1"),

@@ -87,6 +87,10 @@ def test_sort_puts_rows_in_order(tmp_path: Path) -> None:
         ("date,y\n2020-01-02,1\n2020-01-03,nan\n", {}, "y is missing in 1 of 2 rows"),
         ("date,y\n2020-01-02,1\n2020-01-03,inf\n", {"target": "y"}, "y is 'inf' in row 2"),
         ('date,y\n2020-01-02,1\n2020-01-03,"1,234"\n', {"target": "y"}, "y is '1,234' in row 2 .*thousands separators"),
+        ("date;y\n2020-01-02;1,5\n", {"target": "y"}, "y is '1,5' in row 1 .*with a decimal point"),
+        ("date,y\n2020-01-02,red\n", {"target": "y"}, "y is 'red' in row 1 .*choose another column"),
+        ("2020-01-02,1.5\n2020-01-03,2.5\n", {}, "has no header, since its first line is 2020-01-02, 1.5; name"),
+        ("date,y\n20.5,1\n21.5,2\n", {"target": "y", "date": "date"}, "date is '20.5' in row 1, which is not a date"),
         ("date,y\n2020-01-02,$3\n", {"target": "y"}, "y is '\\$3' in row 1"),
         ("date,y\n2020-01-03,1\n2020-01-02,2\n", {}, "not in order, 2020-01-02 in row 2 comes after 2020-01-03"),
         ("date,y\n2020-01-03,1\n2020-01-03,2\n", {}, "1 of 2 rows repeat a date, the first 2020-01-03"),
@@ -102,6 +106,24 @@ def test_bad_tables(tmp_path: Path, text: str, reading: dict[str, object], sente
     with pytest.raises(ForecastError, match=sentence) as caught:
         table(text, tmp_path, **reading)
     assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("name", ["", "day", "time"])
+def test_numbered_rows_are_no_dates(tmp_path: Path, name: str) -> None:
+    read = table(f"{name},y\n1,5\n2,6\n3,7\n", tmp_path, target="y")
+    assert (read.dates, read.frequency.name) == (None, "by row")
+
+
+def test_columns_called_by_their_positions(tmp_path: Path) -> None:
+    assert table("0,1\n5,6\n7,8\n", tmp_path, target="1").values.tolist() == [[6], [8]]
+
+
+def test_other_encodings(tmp_path: Path) -> None:
+    (tmp_path / "prices.csv").write_bytes("date,größe\n2020-01-02,1\n".encode("latin-1"))
+    with pytest.raises(ForecastError, match="is not a CSV file in UTF-8; save the table as CSV, UTF-8"):
+        read_csv(tmp_path / "prices.csv")
+    (tmp_path / "prices.csv").write_bytes("date,größe\n2020-01-02,1\n".encode("utf-8-sig"))
+    assert list(read_csv(tmp_path / "prices.csv")) == ["date", "größe"]
 
 
 @pytest.mark.parametrize("content", [bytes(range(256)) * 20, b"PK\x03\x04\0\0\0", b"\x89PNG\r\n\x1a\n\0\0\0\rIHDR" * 9])

@@ -10,7 +10,9 @@ from typing import Annotated
 
 import typer
 
-app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False)
+from .usage import Commands, number, whole
+
+app = typer.Typer(cls=Commands, add_completion=False, pretty_exceptions_enable=False)
 
 MODEL, DATA, OUTPUT = "The network", "The rows", "What is written"
 
@@ -43,13 +45,17 @@ def _version(asked: bool) -> None:
         raise typer.Exit
 
 
-@app.callback()
+@app.callback(invoke_without_command=True)
 def ostinato(
+    context: typer.Context,
     version: Annotated[
         bool, typer.Option("--version", callback=_version, is_eager=True, help="Show the version and exit.")
     ] = False,
 ) -> None:
     """Recurrent neural networks that say what they are worth."""
+    if context.invoked_subcommand is None:
+        print(context.get_help())
+        raise typer.Exit(2)
 
 
 @app.command()
@@ -66,28 +72,59 @@ def forecast(
         Path | None, typer.Option(help="CSV of later rows to test on, instead of the last.", rich_help_panel=DATA)
     ] = None,
     test_size: Annotated[
-        float | None, typer.Option(help="Share or number of rows to test on (default: 0.2).", rich_help_panel=DATA)
+        float | None,
+        typer.Option(
+            parser=number,
+            metavar="<float>",
+            help="Share or number of rows to test on (default: 0.2).",
+            rich_help_panel=DATA,
+        ),
     ] = None,
     validation_size: Annotated[
         float | None,
-        typer.Option(help="Share or number of rows before those to stop on (default: 0.15).", rich_help_panel=DATA),
+        typer.Option(
+            parser=number,
+            metavar="<float>",
+            help="Share or number of rows before those to stop on (default: 0.15).",
+            rich_help_panel=DATA,
+        ),
     ] = None,
     season: Annotated[
-        int | None, typer.Option(help="Rows of a season; by the dates if left out.", rich_help_panel=DATA)
+        int | None,
+        typer.Option(
+            parser=whole, metavar="<int>", help="Rows of a season; by the dates if left out.", rich_help_panel=DATA
+        ),
     ] = None,
     sort: Annotated[bool, typer.Option("--sort", help="Put the rows in order of date.", rich_help_panel=DATA)] = False,
-    preset: Annotated[str, typer.Option(help="default, or tutorial.", rich_help_panel=MODEL)] = "default",
+    preset: Annotated[
+        str, typer.Option(help="default, or tutorial.", show_default=False, rich_help_panel=MODEL)
+    ] = "default",
     window: Annotated[
-        int | None, typer.Option(help="Rows that it sees (default: 40 or two seasons).", rich_help_panel=MODEL)
+        int | None,
+        typer.Option(
+            parser=whole, metavar="<int>", help="Rows that it sees (default: 40 or two seasons).", rich_help_panel=MODEL
+        ),
     ] = None,
     horizon: Annotated[
-        int | None, typer.Option(help="Rows that it predicts at once (default: 1).", rich_help_panel=MODEL)
+        int | None,
+        typer.Option(
+            parser=whole, metavar="<int>", help="Rows that it predicts at once (default: 1).", rich_help_panel=MODEL
+        ),
     ] = None,
     cell: Annotated[str | None, typer.Option(help="lstm, gru or rnn (default: lstm).", rich_help_panel=MODEL)] = None,
-    units: Annotated[int | None, typer.Option(help="Units a layer (default: 32).", rich_help_panel=MODEL)] = None,
-    layers: Annotated[int | None, typer.Option(help="Recurrent layers (default: 1).", rich_help_panel=MODEL)] = None,
+    units: Annotated[
+        int | None,
+        typer.Option(parser=whole, metavar="<int>", help="Units a layer (default: 32).", rich_help_panel=MODEL),
+    ] = None,
+    layers: Annotated[
+        int | None,
+        typer.Option(parser=whole, metavar="<int>", help="Recurrent layers (default: 1).", rich_help_panel=MODEL),
+    ] = None,
     dropout: Annotated[
-        float | None, typer.Option(help="Dropout after each layer (default: 0).", rich_help_panel=MODEL)
+        float | None,
+        typer.Option(
+            parser=number, metavar="<float>", help="Dropout after each layer (default: 0).", rich_help_panel=MODEL
+        ),
     ] = None,
     scaling: Annotated[
         str | None, typer.Option(help="steps, or minmax levels (default: steps).", rich_help_panel=MODEL)
@@ -95,20 +132,39 @@ def forecast(
     log: Annotated[
         bool | None, typer.Option(help="Logarithms or not; as fits if left out.", rich_help_panel=MODEL)
     ] = None,
-    epochs: Annotated[int | None, typer.Option(help="Most epochs (default: 200).", rich_help_panel=MODEL)] = None,
-    patience: Annotated[
-        int | None, typer.Option(help="Epochs without gain before it stops (default: 20).", rich_help_panel=MODEL)
+    epochs: Annotated[
+        int | None,
+        typer.Option(parser=whole, metavar="<int>", help="Most epochs (default: 200).", rich_help_panel=MODEL),
     ] = None,
-    batch_size: Annotated[int | None, typer.Option(help="Windows a step (default: 32).", rich_help_panel=MODEL)] = None,
+    patience: Annotated[
+        int | None,
+        typer.Option(
+            parser=whole,
+            metavar="<int>",
+            help="Epochs without gain before it stops (default: 20).",
+            rich_help_panel=MODEL,
+        ),
+    ] = None,
+    batch_size: Annotated[
+        int | None,
+        typer.Option(parser=whole, metavar="<int>", help="Windows a step (default: 32).", rich_help_panel=MODEL),
+    ] = None,
     learning_rate: Annotated[
-        float | None, typer.Option(help="Of Adam (default: 0.001).", rich_help_panel=MODEL)
+        float | None,
+        typer.Option(parser=number, metavar="<float>", help="Of Adam (default: 0.001).", rich_help_panel=MODEL),
     ] = None,
     seed: Annotated[
-        int | None, typer.Option(help="Same seed, same result (default: 0).", rich_help_panel=MODEL)
+        int | None,
+        typer.Option(parser=whole, metavar="<int>", help="Same seed, same result (default: 0).", rich_help_panel=MODEL),
     ] = None,
     future: Annotated[
         int | None,
-        typer.Option(help="Rows to predict after the last (default: horizon or season).", rich_help_panel=OUTPUT),
+        typer.Option(
+            parser=whole,
+            metavar="<int>",
+            help="Rows to predict after the last (default: horizon or season).",
+            rich_help_panel=OUTPUT,
+        ),
     ] = None,
     output: Annotated[
         Path | None, typer.Option(help="Folder to write (default: a new one in runs/).", rich_help_panel=OUTPUT)
@@ -144,7 +200,10 @@ def predict(
         Path | None, typer.Argument(help="CSV of newer rows; without one, the rows that the run has seen.")
     ] = None,
     count: Annotated[
-        int | None, typer.Option("--future", help="Rows to predict (default: as many as forecast did).")
+        int | None,
+        typer.Option(
+            "--future", parser=whole, metavar="<int>", help="Rows to predict (default: as many as forecast did)."
+        ),
     ] = None,
     sort: Annotated[bool, typer.Option("--sort", help="Put the rows in order of date.")] = False,
     output: Annotated[Path | None, typer.Option(help="CSV file to write (default: prediction.csv in RUN).")] = None,

@@ -22,10 +22,11 @@ def show_plan(console: Console, plan: Plan) -> None:
     table, split = plan.table, plan.split
     gaps = f"{table.frequency.gaps} gap{'s' * (table.frequency.gaps != 1)}"
     dated = table.frequency.name if table.dates is None else f"{table.frequency.name}, {gaps}, 0 duplicates"
+    later = f", then {plan.test_source}" if plan.test_source else ""
     line(
         console,
         "read",
-        f"{table.source}: {len(table)} rows, {dated}, {table.label(0)} to {table.label(-1 % len(table))}",
+        f"{table.source}{later}: {len(table)} rows, {dated}, {table.label(0)} to {table.label(-1 % len(table))}",
     )
     line(console, "target", table.target + (f"; covariates {', '.join(table.covariates)}" if table.covariates else ""))
     parts = f"train {split.train} | validation {split.validation} | test {split.test}"
@@ -67,7 +68,7 @@ def _model(result: Forecast) -> str:
     network = f"{settings.cell.upper()} {settings.layers}x{settings.units}" + (" + linear" if settings.highway else "")
     logs = " of logarithms" if getattr(plan.transformation, "logs", (False,))[0] else ""
     epochs = len(training.history)
-    stopped = f"{epochs} epochs" if epochs == settings.epochs else f"stopped at epoch {epochs}"
+    stopped = f"{epochs} epoch{'s' * (epochs != 1)}" if epochs == settings.epochs else f"stopped at epoch {epochs}"
     if training.best < epochs:
         stopped += f", weights of epoch {training.best}{' (naive)' * (settings.highway and not training.best)}"
     stopped += f", loss {training.history[0].loss:.4g} to {training.history[-1].loss:.4g}"

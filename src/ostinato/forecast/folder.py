@@ -13,6 +13,7 @@ import json
 import math
 import shutil
 import tempfile
+import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
@@ -66,6 +67,8 @@ def staged(path: Path, overwrite: bool = False) -> Iterator[Path]:
     try:
         place.parent.mkdir(parents=True, exist_ok=True)
         beside = Path(tempfile.mkdtemp(prefix=f".{place.name}.", dir=place.parent))
+    except FileExistsError as error:
+        raise ForecastError(f"{path} cannot be written: {error.filename} is a file; choose another --output") from None
     except OSError as error:
         raise ForecastError(f"{path} cannot be written: {error.strerror or error}; choose another --output") from None
     try:
@@ -238,8 +241,10 @@ def _load_model(folder: Path, settings: Settings, transformation: Transformation
     assert settings.window is not None
     model = network.build(settings, settings.window, transformation.features)
     try:
-        # only the weights are taken: the network is built from the settings, so that the file cannot name code to run
-        model.load_weights(path)
+        with warnings.catch_warnings():
+            warnings.simplefilter("error", UserWarning)  # Keras says so of weights that it leaves at random
+            # only weights are taken: the network is built from the settings, so that the file cannot name code to run
+            model.load_weights(path)
     except Exception as error:  # whatever zip, HDF5 and Keras raise on a broken file
         raise ForecastError(f"{path} is damaged ({_said(error)}); train again with ostinato forecast") from error
     return model
@@ -247,4 +252,4 @@ def _load_model(folder: Path, settings: Settings, transformation: Transformation
 
 def _said(error: Exception) -> str:
     lines = str(error).strip().splitlines()
-    return f"{type(error).__name__}: {lines[0].rstrip('.')}" if lines else type(error).__name__
+    return f"{type(error).__name__}: {lines[0].split('. ')[0].rstrip('.')}" if lines else type(error).__name__

@@ -9,6 +9,9 @@ import numpy as np
 from .errors import ForecastError
 from .windows import Transformation
 
+#: More rows than this are not predicted out of each other.
+FARTHEST = 10_000
+
 
 def extend(
     ask: Callable[[np.ndarray], np.ndarray],
@@ -27,10 +30,10 @@ def extend(
         values: (rows, columns), at least the window's rows and what the transformation reaches back further.
 
     Raises:
-        ForecastError: more rows are asked for than can be predicted, or fewer than one.
+        ForecastError: more rows are asked for than are predicted, or fewer than one.
     """
-    if count < 1:
-        raise ForecastError(f"{count} future rows are asked for; expected at least 1")
+    if not 1 <= count <= FARTHEST:
+        raise ForecastError(f"--future is {count}; expected 1 to {FARTHEST} rows")
     if count > horizon and values.shape[1] > 1:
         raise ForecastError(
             f"{count} future rows are asked for, but with covariates the model sees only its horizon of {horizon} "

@@ -10,6 +10,7 @@ import numpy as np
 import pandas as pd
 
 from .errors import ForecastError
+from .future import FARTHEST
 from .settings import Settings
 from .table import DEMO, DEMO_TARGET, Table, make_table, read_csv, read_demo
 from .windows import MinMax, Steps, Transformation
@@ -39,6 +40,7 @@ class Plan:
         settings: with `window` and `season` decided.
         transformation: fitted on the training rows.
         future: rows to predict after the last.
+        test_source: where the rows to test on come from, if not from the same source.
     """
 
     table: Table
@@ -46,6 +48,7 @@ class Plan:
     settings: Settings
     transformation: Transformation
     future: int
+    test_source: str | None = None
 
     @property
     def window(self) -> int:
@@ -94,14 +97,15 @@ def make_plan(
     """
     settings = settings or Settings()
     rows = as_table(table, target, date, covariates, sort)
+    test_source = None
     if test is None:
         tested = _share(settings.test_size, len(rows))
     else:
         later = as_table(test, rows.target, rows.date, rows.covariates, sort)
-        rows, tested = rows.following(later), len(later)
+        rows, tested, test_source = rows.following(later), len(later), later.source
     before = max(len(rows) - tested, 0)
-    validation = _share(settings.validation_size, before) if settings.validation_size else 0
-    split = Split(max(before - validation, 0), validation, tested)
+    validation = min(_share(settings.validation_size, before), before) if settings.validation_size else 0
+    split = Split(before - validation, validation, min(tested, len(rows)))
     settings = _decide(settings, rows, split)
     training = rows.values[: split.train]
     transformation: Transformation = (
@@ -111,14 +115,14 @@ def make_plan(
     )
     if future is None:
         future = settings.horizon if rows.covariates else max(settings.horizon, settings.season or 1)
-    if future < 0:
-        raise ForecastError(f"--future is {future}; expected 0 rows or more")
+    if not 0 <= future <= FARTHEST:
+        raise ForecastError(f"--future is {future}; expected 0 to {FARTHEST} rows")
     if future > settings.horizon and rows.covariates:
         raise ForecastError(
             f"--future is {future}, but with covariates the model sees only its horizon of {settings.horizon} ahead; "
             f"use --future {settings.horizon} or --horizon {future}"
         )
-    return Plan(rows, split, settings, transformation, future)
+    return Plan(rows, split, settings, transformation, future, test_source)
 
 
 def as_table(
@@ -159,14 +163,16 @@ def _decide(settings: Settings, rows: Table, split: Split) -> Settings:
     needed = window + reach + settings.horizon - 1 + FEWEST_WINDOWS
     if split.train < needed:
         raise ForecastError(
-            f"{rows.source} has {len(rows)} rows, which leaves {split.train} to train on, {split.validation} to stop "
-            f"on and {split.test} to test on, too few for a window of {window} and a horizon of {settings.horizon}: "
-            f"at least {needed} are needed to train on; use a smaller --window, or more rows"
+            f"{rows.source} has {len(rows)} row{'s' * (len(rows) != 1)}, which leaves {split.train} to train on, "
+            f"{split.validation} to stop on and {split.test} to test on, too few for a window of {window} and "
+            f"a horizon of {settings.horizon}: at least {needed} are needed to train on; "
+            "use a smaller --window, or more rows"
         )
     for size, name, flag in ((split.validation, "stop on", "validation"), (split.test, "test on", "test")):
         if 0 < size < settings.horizon or (flag == "test" and size < 2):
             raise ForecastError(
-                f"there are {size} rows to {name}; expected at least {max(2, settings.horizon)} "
-                f"for a horizon of {settings.horizon}: use a larger --{flag}-size or a smaller --horizon"
+                f"--{flag}-size leaves {size} row{'s' * (size != 1)} to {name}; expected at least "
+                f"{max(2, settings.horizon)} for a horizon of {settings.horizon}: "
+                f"use a larger --{flag}-size or a smaller --horizon"
             )
     return replace(settings, window=window, season=season)

@@ -67,5 +67,7 @@ def _known(tail: Table, new: Table, window: int, reach: int) -> Table:
             rows = Table(tail.source, tail.columns, values, dates, tail.date, tail.frequency).following(new)
     if len(rows) < needed:
         ends = "" if tail.dates is None else f", or rows that go on from {day(tail.dates[-1])}"
-        raise ForecastError(f"{new.source} has {len(new)} rows; the model needs the last {needed}{ends}")
+        raise ForecastError(
+            f"{new.source} has {len(new)} row{'s' * (len(new) != 1)}; the model needs the last {needed}{ends}"
+        )
     return Table(new.source, rows.columns, rows.values, rows.dates, rows.date, tail.frequency)

@@ -83,13 +83,21 @@ def execute(planned: Plan, on_epoch: Callable[[Epoch], None] | None = None) -> F
     """Train as planned, test, and predict the future.
 
     Raises:
-        ForecastError: training diverged.
+        ForecastError: training diverged, or needs more memory than there is.
     """
     from . import network  # Keras takes seconds to import, and a wrong file should be told at once
 
     settings, split = planned.settings, planned.split
     validation = planned.examples(split.train, planned.test_start) if split.validation else None
-    model, training = network.train(settings, *planned.examples(0, split.train), validation, on_epoch)
+    try:
+        model, training = network.train(settings, *planned.examples(0, split.train), validation, on_epoch)
+    except (MemoryError, RuntimeError) as error:
+        if not isinstance(error, MemoryError) and "allocate memory" not in str(error):  # torch has no class for it
+            raise
+        raise ForecastError(
+            f"the network does not fit in memory with {settings.layers} x {settings.units} units, a window of "
+            f"{planned.window} and batches of {settings.batch_size}; use smaller ones"
+        ) from None
 
     series, start, end = planned.series, planned.test_start, len(planned.table)
     origins = np.arange(start - 1, end - 1, settings.horizon)

@@ -72,11 +72,12 @@ class LagCheck:
 
     @property
     def follows(self) -> bool:
+        """Whether they lie nearer the last values than the truth."""
         return self.to_last < self.to_truth
 
     def __str__(self) -> str:
         distances = f"{self.to_last:.4g} from the last known value, {self.to_truth:.4g} from the truth"
-        return f"predictions lie {distances}" + (": they follow the last value" if self.follows else "")
+        return f"predictions lie {distances}" + (": nearer the last value than the truth" if self.follows else "")
 
 
 def lag_check(actual: np.ndarray, forecasts: Mapping[str, np.ndarray]) -> LagCheck:

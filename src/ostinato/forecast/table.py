@@ -110,7 +110,9 @@ def read_csv(path: str | Path) -> pd.DataFrame:
                 frame = _cells(path, separator)
     except pd.errors.EmptyDataError:
         raise ForecastError(f"{path} is empty; expected a header and rows") from None
-    except (pd.errors.ParserError, UnicodeError, EOFError) as error:
+    except UnicodeError:
+        raise ForecastError(f"{path} is not a CSV file in UTF-8; save the table as CSV, UTF-8") from None
+    except (pd.errors.ParserError, EOFError) as error:
         raise ForecastError(f"{path} is not a CSV file: {' '.join(str(error).split())}") from None
     except OSError as error:
         raise ForecastError(f"{path} cannot be read: {error.strerror or error}") from None
@@ -120,7 +122,20 @@ def read_csv(path: str | Path) -> pd.DataFrame:
         raise ForecastError(f"{path} is not a CSV file: it holds binary data")
     if frame.empty:
         raise ForecastError(f"{path} has a header but no rows; expected one row a date")
-    return frame.rename(columns=lambda name: str(name).strip())
+    frame = frame.rename(columns=lambda name: str(name).strip())
+    if _is_data(list(frame.columns)):
+        raise ForecastError(
+            f"{path} has no header, since its first line is {', '.join(frame.columns)}; name the columns"
+        )
+    return frame
+
+
+def _is_data(header: list[str]) -> bool:
+    """Whether all names are dates or numbers, and not just the columns' positions."""
+    names = pd.Series(header)
+    read = names.str.fullmatch(r"-?\d+[-/.]\d+[-/.]\d+.*") | np.isfinite(_as_numbers(names))
+    positions = [[str(k + first) for k in range(len(header))] for first in (0, 1)]
+    return bool(read.all()) and header not in positions
 
 
 def _cells(path: Path, separator: str) -> pd.DataFrame:
@@ -218,7 +233,9 @@ def _only_numeric(frame: pd.DataFrame, date: str | None, source: str) -> str:
 def _find_date(frame: pd.DataFrame, target: str | None) -> str | None:
     candidates = [name for name in frame.columns if name != target]
     for name in candidates:
-        if pd.api.types.is_datetime64_any_dtype(frame[name].dtype) or name.strip().lower() in DATE_NAMES:
+        named = name.strip().lower() in DATE_NAMES
+        counts = named and _is_numeric(frame[name]) and parse_dates(frame[name]).isna().all()  # day 1, 2, 3 ...
+        if pd.api.types.is_datetime64_any_dtype(frame[name].dtype) or (named and not counts):
             return name
     for name in candidates:
         if not _is_numeric(frame[name]) and frame[name].notna().any() and parse_dates(frame[name]).notna().all():
@@ -229,8 +246,8 @@ def _find_date(frame: pd.DataFrame, target: str | None) -> str | None:
 def parse_dates(column: pd.Series) -> pd.Series:
     """Dates out of text or numbers, without time zone; NaT where a cell is none.
 
-    Numbers are years (1949), days (20150102) or seconds or milliseconds since 1970. Where 03/04/2020 can be read in
-    both ways, the way that puts the rows in order wins, and the month first where both do.
+    Numbers are years (1949), days (20150102), or seconds (from 1e8, of 1973, on) or milliseconds since 1970. Where
+    03/04/2020 can be read in both ways, the way that puts the rows in order wins, and the month first where both do.
     """
     if pd.api.types.is_datetime64_any_dtype(column.dtype):
         return pd.to_datetime(column, utc=True).dt.tz_localize(None)
@@ -242,6 +259,8 @@ def parse_dates(column: pd.Series) -> pd.Series:
             return pd.to_datetime(digits, format="%Y", errors="coerce")
         if 1e7 < number < 1e8:
             return pd.to_datetime(digits, format="%Y%m%d", errors="coerce")
+        if number < 1e8:
+            return pd.Series(pd.NaT, column.index)
         return pd.to_datetime(pd.to_numeric(text), unit="s" if number < 1e11 else "ms", errors="coerce")
     readings = [pd.to_datetime(text, format="ISO8601", errors="coerce", utc=True)]
     if readings[0].isna().any():
@@ -297,9 +316,13 @@ def _numbers(
 
     if len(wrong):
         cell = str(column.iloc[wrong[0]])
+        advice = (
+            "write plain numbers such as 1234.5, with a decimal point, without currency or thousands separators"
+            if any(letter.isdigit() for letter in cell)
+            else "fill that value in, or choose another column"
+        )
         raise ForecastError(
-            f"{source}: {name} is {cell!r} in {where(wrong[0])}, which is not a finite number; "
-            "write plain numbers such as 1234.5, without currency or thousands separators"
+            f"{source}: {name} is {cell!r} in {where(wrong[0])}, which is not a finite number; {advice}"
         )
     if len(missing):
         raise ForecastError(
