@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import re
+import subprocess
+import sys
 import textwrap
 from pathlib import Path
 from typing import Any
@@ -93,3 +95,13 @@ def test_the_cell_of_the_walk_through_works(walked_through: Any) -> None:
         torch.testing.assert_close(y[:, t], h)
     torch.testing.assert_close(last[0], h)
     assert "struct mgu" in print_cell(walked_through)
+
+
+def test_printing_stops_with_its_reader() -> None:
+    """`python -m ostinato.compiler lstm | head` ends without a word about the broken pipe."""
+    command = [sys.executable, "-m", "ostinato.compiler", "lstm", "gru", "elman"]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
+        assert process.stdout is not None and process.stderr is not None
+        process.stdout.readline()
+        process.stdout.close()
+        assert process.stderr.read() == ""
