@@ -65,25 +65,27 @@ class LagCheck:
     Attributes:
         to_truth: root mean squared distance of the predictions from the actual values.
         to_last: from the last values known when they were made.
+        step: of the actual values from those.
     """
 
     to_truth: float
     to_last: float
+    step: float
 
     @property
     def follows(self) -> bool:
-        """Whether they lie nearer the last values than the truth."""
-        return self.to_last < self.to_truth
+        """Whether they lie nearer the last values than the truth does, and than to the truth."""
+        return self.to_last < min(self.to_truth, self.step)
 
     def __str__(self) -> str:
         distances = f"{self.to_last:.4g} from the last known value, {self.to_truth:.4g} from the truth"
-        return f"predictions lie {distances}" + (": nearer the last value than the truth" if self.follows else "")
+        return f"predictions lie {distances}" + (": they follow the last value" if self.follows else "")
 
 
 def lag_check(actual: np.ndarray, forecasts: Mapping[str, np.ndarray]) -> LagCheck:
     """The lag check of `forecasts["model"]`, with `forecasts["naive"]` for the last known values; (rows) each."""
-    model = forecasts["model"]
-    return LagCheck(metrics.rmse(actual, model), metrics.rmse(forecasts["naive"], model))
+    model, last = forecasts["model"], forecasts["naive"]
+    return LagCheck(metrics.rmse(actual, model), metrics.rmse(last, model), metrics.rmse(actual, last))
 
 
 def percent(share: float) -> str:
