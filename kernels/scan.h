@@ -357,6 +357,7 @@ void backward_block(const Layout<T>& layout, const Kernels<T>& kernels, const Ma
 
   std::memset(scratch.state, 0, block.count * program.states * width * sizeof(T));
   std::memset(scratch.gradient, 0, block.count * program.states * width * sizeof(T));
+  std::memset(scratch.input, 0, block.count * layout.input_width * sizeof(T));  // all that a cell without W gives x
   for (long j = 0; j < block.count; ++j)
     for (int s = 0; s < program.states; ++s)
       copy_row(scratch.gradient + (j * program.states + s) * width, layout.of(call.final_gradient[s], block.row(j)),

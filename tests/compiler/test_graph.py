@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from ostinato.cells import ops
-from ostinato.compiler.graph import Node, constant, in_order, is_constant, level_of, lift, node, rewrite
+from ostinato.compiler.graph import Node, constant, in_order, is_constant, level_of, lift, node
 
 x, y, h = node("input"), node("state", attr=1), node("state", attr=0)
 
@@ -149,14 +149,6 @@ def test_a_deep_expression_needs_no_deep_stack() -> None:
     for k in range(20_000):
         deep = deep * y + float(k + 2)
     assert len(in_order([deep])) > 40_000
-    assert rewrite(deep, lambda one: h if one is y else None, {}) is not deep
-
-
-def test_rewriting_simplifies_again() -> None:
-    value = x * y + ops.exp(y)
-    assert rewrite(value, lambda one: constant(0) if one is x else None, {}) is ops.exp(y)
-    assert rewrite(value, lambda one: constant(1) if one is x else None, {}) is y + ops.exp(y)
-    assert rewrite(value, lambda one: None, {}) is value
 
 
 def test_levels_count_products_and_reductions() -> None:

@@ -15,7 +15,7 @@ Products
     returned k             the gradient of computed vector k, come back from the columns it entered
 Elementwise
     add sub mul div neg, the functions of `cells.ops`, and
-    activate f x           a run-time activation; keep f x y, reload f k, slope f k are its parts (see `kernels.py`)
+    activate f x           a run-time activation; keep f x y, reload f k, slope f k are its parts (see `cpp.print_activation`)
 Reductions
     row_mean x             one value a row, broadcast over the units
 """
@@ -218,16 +218,6 @@ def in_order(roots: Iterable[Node]) -> list[Node]:
                 stack.pop()
                 seen[current] = None
     return list(seen)
-
-
-def rewrite(root: Node, replace: Callable[[Node], Node | None], memo: dict[Node, Node]) -> Node:
-    """`root` with every node for which `replace` returns another replaced by it, simplified again."""
-    for current in in_order([root]):
-        if current in memo:
-            continue
-        replacement = replace(current)
-        memo[current] = rebuild(current, [memo[arg] for arg in current.args]) if replacement is None else replacement
-    return memo[root]
 
 
 _CONSTRUCTORS: dict[str, Callable[..., Node]] = {
