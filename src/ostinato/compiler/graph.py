@@ -15,7 +15,7 @@ Products
     returned k             the gradient of computed vector k, come back from the columns it entered
 Elementwise
     add sub mul div neg, the functions of `cells.ops`, and
-    activate f x           a run-time activation; keep f x y, reload f k, slope f k are its parts (see `cpp.print_activation`)
+    activate f x           a run-time activation; keep f x y, reload f k, slope f k are its parts (cpp.print_activation)
 Reductions
     row_mean x             one value a row, broadcast over the units
 """
