@@ -63,7 +63,8 @@ def _place(arena: Arena, start: dict[str, str], peak: tuple[float | None, str]) 
 
 def _markdown(command: str, place: dict[str, str], tables: Sequence[Table]) -> str:
     facts = [f"- {key}: {value}" for key, value in place.items()]
-    return "\n\n".join(["# Benchmarks", f"Measured by `{command}`:", "\n".join(facts), *(table.markdown() for table in tables)]) + "\n"
+    parts = ["# Benchmarks", f"Measured by `{command}`:", "\n".join(facts), *(table.markdown() for table in tables)]
+    return "\n\n".join(parts) + "\n"
 
 
 def main(given: Sequence[str] | None = None) -> int:
