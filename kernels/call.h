@@ -9,8 +9,10 @@ namespace ostinato {
 using Address = std::uintptr_t;
 constexpr int kStates = 8;       // most states of a cell
 constexpr int kColumns = 16;     // most gate columns of a cell
-constexpr int kParameters = 16;  // most per-unit parameters of a cell
+constexpr int kParameters = 32;  // most per-unit vectors of a cell
 constexpr int kTerms = 2;        // most vectors that one product sums over
+constexpr int kMatrices = 11;    // most matrices of a cell: W, U and further ones
+constexpr int kSequences = 4;    // most further input sequences of a cell
 static_assert(sizeof(long) == 8, "sizes and the tensors of a ragged batch are 64-bit");
 
 // A sequence of vectors, contiguous in the features: that of row b at step t starts at data + t * step + b * row. Where
@@ -31,7 +33,8 @@ struct Call {
   int cell = 0, phi = 0, sigma = 0, threads = 1;
   bool is_double = false, reverse = false, keep = false, repeat = false;
   bool add_to_x_gradient = false;  // what the other direction left there
-  long steps = 0, batch = 0, input_size = 0, units = 0;
+  long steps = 0, batch = 0;
+  long input_size = 0, units = 0, projection = 0;
 
   // Ragged batches: rows sorted by descending length. order[k] is the row that stands k-th, alive[t] how many rows take
   // step t, always the first ones, tokens[t] how many (row, step) pairs come before step t. Null order: rows stand as
@@ -40,17 +43,19 @@ struct Call {
   Address mask = 0;  // bool (row, step); false carries the states
   long mask_row = 0, mask_step = 0;
 
-  Sequence x, y;
-  Matrix weights[2];                                     // W and U: blocks of `units` rows
-  std::array<std::array<int, kColumns>, 2> blocks{};     // where each block of the cell stands in the matrix
+  Sequence x, sequences[kSequences];
+  Sequence y[kStates];                                   // of each state; the first is always there
+  Matrix weights[kMatrices];                             // W and U: blocks of `units` rows; then the further ones
+  std::array<std::array<int, kColumns>, 2> blocks{};     // where each block of the cell stands in W and U
+  Address reach = 0;                                     // long (units, 2): the entries a unit reads through U; null: all
   std::array<Address, 2> bias{};                         // beside W and beside U; null is none
   std::array<Address, kParameters> parameters{};
-  std::array<Matrix, kStates> initial{}, final{};        // (batch, units); null initial is zeros
+  std::array<Matrix, kStates> initial{}, final{};        // (batch, size of the state); null initial is zeros
   Address slots = 0;
 
-  Sequence y_gradient, x_gradient;                       // null: no gradient comes in; none is wanted
+  Sequence y_gradient[kStates], x_gradient, sequences_gradient[kSequences];  // null: none comes in; none is wanted
   std::array<Matrix, kStates> final_gradient{}, initial_gradient{};
-  Matrix weights_gradient[2];
+  Matrix weights_gradient[kMatrices];
   std::array<Address, 2> bias_gradient{};
   std::array<Address, kParameters> parameters_gradient{};
 };
@@ -58,7 +63,7 @@ struct Call {
 // A step of a cell as the engine sees it; printed by the compiler.
 struct Term {
   int vector;            // 0: input; 1 + s: state s; after the states: the vectors that the step computes
-  int matrix;            // 0: W; 1: U
+  int matrix;            // 0: W; 1: U; the further ones
   int block[kColumns];   // the matrix' block for each column of the product
 };
 
@@ -73,12 +78,19 @@ struct Return {
   int column[kColumns], matrix[kColumns], block[kColumns];
 };
 
+// What a size is called: that of the input, of the units, of the projection.
+enum Size { kInput, kUnits, kProjection };
+
 struct Program {
   const char* name;
-  int columns, blocks[2], states, parameters, slots;
+  int columns, blocks[2], states, parameters, trained, matrices, sequences, slots;
   int forward_levels, infer_levels, backward_levels, carries, means;
   int history[kStates];        // slot of each state after the step; -1: it is the output
   int needed_states[kStates];  // whether the backward step reads the state before the step
+  int reads_input, input_gradient, sequence_gradient[kSequences];  // x entry by entry; whether gradients flow there
+  int clock_state, clock_parameter;  // a unit whose parameter does not divide the state sleeps; -1: none does
+  int state_size[kStates], vector_size[kStates], matrix_rows[kMatrices];  // as Size says
+  int input_wide;              // whether the step computes vectors of the input's size
   int vectors, vector_carry[kStates], vector_slot[kStates], vector_return[kStates];
   int bias[2][kColumns];       // for each column its block in the bias beside W and beside U, or -1
   int products;
@@ -87,14 +99,20 @@ struct Program {
   Return returned[kColumns];
 };
 
-// One instruction set's engine.
+// A cell as one instruction set's engine runs it: its steps forward, without keeping, and backward, for each dtype.
+struct Cell {
+  const Program* program;
+  const void *single[3], *twice[3];
+};
+
+// One instruction set's engine. Nothing of it runs before one of these is called: another machine may lack the instructions.
 struct Engine {
-  const char* name;
-  int cells;
-  const Program* (*program)(int cell);
+  const char *name, *flags;  // what this engine was compiled with
+  int count;
+  const Cell* (*cells)();  // `count` of them
   int (*lanes)(bool is_double);
-  void (*forward)(const Call&);
-  void (*backward)(const Call&);
+  void (*forward)(const Call&, const Cell&);
+  void (*backward)(const Call&, const Cell&);
 };
 
 }  // namespace ostinato

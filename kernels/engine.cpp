@@ -1,4 +1,5 @@
 // One instruction set's engine: this file is compiled once for each, in a namespace of its own.
+#include "cell.h"
 #include "gradient.h"
 
 namespace ostinato {
@@ -8,28 +9,39 @@ namespace OSTINATO_SET {
 
 namespace {
 
-#define OSTINATO_CELL(name) \
-  {&name::program, &name::forward<Vector<T>>, &name::infer<Vector<T>>, &name::backward<Vector<T>>},
-template <class T>
-const Kernels<T> kKernels[] = {OSTINATO_CELLS(OSTINATO_CELL)};
-#undef OSTINATO_CELL
+#define OSTINATO_ONE(name) +1
+constexpr int kCells = OSTINATO_CELLS(OSTINATO_ONE);
+#undef OSTINATO_ONE
 
-const Program* program(int cell) { return kKernels<float>[cell].program; }
+const Cell* cells() {
+#define OSTINATO_CELL(name) cell_of<name>(),
+  static const Cell known[] = {OSTINATO_CELLS(OSTINATO_CELL)};
+#undef OSTINATO_CELL
+  return known;
+}
+
+template <class T>
+Kernels<T> kernels_of(const Cell& cell) {
+  const void* const* steps = sizeof(T) == 4 ? cell.single : cell.twice;
+  using Step = void (*)(int, const Rows<T>&);
+  return {cell.program, reinterpret_cast<Step>(steps[0]), reinterpret_cast<Step>(steps[1]),
+          reinterpret_cast<Step>(steps[2])};
+}
 
 int lanes_of(bool is_double) { return is_double ? lanes<Vector<double>> : lanes<Vector<float>>; }
 
-void run_forward(const Call& call) {
+void run_forward(const Call& call, const Cell& cell) {
   if (call.is_double)
-    forward(call, kKernels<double>[call.cell]);
+    forward(call, kernels_of<double>(cell));
   else
-    forward(call, kKernels<float>[call.cell]);
+    forward(call, kernels_of<float>(cell));
 }
 
-void run_backward(const Call& call) {
+void run_backward(const Call& call, const Cell& cell) {
   if (call.is_double)
-    backward(call, kKernels<double>[call.cell]);
+    backward(call, kernels_of<double>(cell));
   else
-    backward(call, kKernels<float>[call.cell]);
+    backward(call, kernels_of<float>(cell));
 }
 
 #define OSTINATO_TEXT(name) #name
@@ -38,8 +50,7 @@ void run_backward(const Call& call) {
 }  // namespace
 
 extern const Engine engine;
-const Engine engine = {OSTINATO_NAME(OSTINATO_SET), int(sizeof(kKernels<float>) / sizeof(kKernels<float>[0])),
-                       program,  lanes_of, run_forward, run_backward};
+const Engine engine = {OSTINATO_NAME(OSTINATO_SET), OSTINATO_FLAGS, kCells, cells, lanes_of, run_forward, run_backward};
 
 }  // namespace OSTINATO_SET
 }  // namespace ostinato

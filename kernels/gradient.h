@@ -99,8 +99,11 @@ class WeightGradient {
       pack(token, count, first, last, sums, packed);
       const T* panel = packed;
       for (long p = first; p < last; ++p) {
-        sum_panel(p, count, vectors, sums, panel);
-        panel += count * panels_.width(p) * lanes<Vector<T>>;
+        const long size = count * panels_.width(p) * lanes<Vector<T>>;
+        const auto asleep = [](T one) { return one == 0; };
+        if (layout_.program.clock_state < 0 || !std::all_of(panel, panel + size, asleep))
+          sum_panel(p, count, vectors, sums, panel);
+        panel += size;
       }
       token += count;
     }
@@ -123,13 +126,16 @@ class WeightGradient {
       if (!wanted(k)) continue;
       const Term& term = product_.term[k];
       const Matrix& m = call.weights_gradient[term.matrix];
-      T* to = at<T>(m.data) + call.blocks[term.matrix][term.block[column]] * call.units * m.row;
-      const long size = layout_.size_of(term.vector);
+      T* to = layout_.block(call.weights_gradient, term.matrix, term.block[column]);
+      const long size = layout_.size_of(term.vector), units = layout_.rows_of(term.matrix);
       // in squares, since one side or the other is read against the grain
       for (long i0 = 0; i0 < size; i0 += 16)
-        for (long j0 = 0; j0 < call.units; j0 += 16)
+        for (long j0 = 0; j0 < units; j0 += 16)
           for (long i = i0; i < std::min(i0 + 16, size); ++i)
-            for (long j = j0; j < std::min(j0 + 16, call.units); ++j) to[j * m.row + i * m.column] = total(row + i, j);
+            for (long j = j0; j < std::min(j0 + 16, units); ++j) to[j * m.row + i * m.column] = total(row + i, j);
+      for (long j = 0; j < units && layout_.limits(term.matrix); ++j)
+        for (long i = 0; i < size; ++i)
+          if (!layout_.reach(j).holds(i)) to[j * m.row + i * m.column] = 0;
       row += size;
     }
     for (int side = 0; side < 2; ++side) {
@@ -173,11 +179,27 @@ class WeightGradient {
   }
 
   void sum_panel(long p, long count, const T* vectors, T* sums, const T* panel) const {
+    if (!layout_.call.reach) return sum_rows(p, {0, depth_}, count, vectors, sums, panel);
+    constexpr long lane = lanes<Vector<T>>;
+    const long first = panels_.first(p) % layout_.column_vectors, last = first + panels_.width(p);
+    const bool one = last <= layout_.column_vectors;
+    long row = 0;
+    for (int k = 0; k < product_.terms; ++k) {
+      if (!wanted(k)) continue;
+      const Term& term = product_.term[k];
+      const long size = layout_.size_of(term.vector);
+      const Range read = layout_.read_by(term.matrix, one ? first * lane : 0, one ? last * lane : layout_.width, size);
+      sum_rows(p, {row + read.first, row + read.last}, count, vectors, sums, panel);
+      row += size;
+    }
+  }
+
+  void sum_rows(long p, Range rows, long count, const T* vectors, T* sums, const T* panel) const {
     const int n = panels_.width(p);
     T* c = sums + panels_.first(p) * lanes<Vector<T>>;
-    const long pieces = (depth_ + tile_rows(n) - 1) / tile_rows(n);
+    const long size = rows.last - rows.first, pieces = (size + tile_rows(n) - 1) / tile_rows(n);
     for (long piece = 0; piece < pieces; ++piece) {
-      const long row = piece * depth_ / pieces, next = (piece + 1) * depth_ / pieces;
+      const long row = rows.first + piece * size / pieces, next = rows.first + (piece + 1) * size / pieces;
       find_outer<T>(int(next - row), n)(vectors + row, vectors_row_, count, panel, c + row * columns_, columns_);
     }
   }
@@ -208,8 +230,8 @@ void sum_weights(const WeightGradient<T>& weights, int columns, const Team& team
 
 template <class T>
 void sum_parameters(const Layout<T>& layout, const T* by_row, const Team& team) {
-  const long parameters = layout.program.parameters;
-  for (long k = team.first(parameters); k < team.last(parameters); ++k) {
+  const long parameters = layout.program.parameters, trained = layout.program.trained;
+  for (long k = team.first(trained); k < team.last(trained); ++k) {
     T* to = at<T>(layout.call.parameters_gradient[k]);
     if (!to) continue;
     for (long unit = 0; unit < layout.call.units; ++unit) {
@@ -239,8 +261,8 @@ void backward(const Call& call, const Kernels<T>& kernels) {
   Backward<T>(layout, counter);
   Carver carver(shared.take(counter.used()));
   const Backward<T> pass(layout, carver);
-  const bool weights = call.weights_gradient[0].data || call.weights_gradient[1].data || call.bias_gradient[0] ||
-                       call.bias_gradient[1];
+  bool weights = call.bias_gradient[0] || call.bias_gradient[1];
+  for (const Matrix& matrix : call.weights_gradient) weights |= matrix.data != 0;
   std::size_t largest = 0;
   for (int p = 0; p < program.products && weights; ++p) {
     Carver need;

@@ -45,6 +45,16 @@ std::vector<const Engine*> runnable() {
 
 const Engine* current = nullptr;
 
+// Cells compiled for users, behind those that every engine has; each belongs to one instruction set.
+std::vector<Cell> added;
+
+const Cell& cell_of(const Call& call) {
+  const int count = current->count;
+  if (call.cell < 0 || call.cell >= count + int(added.size()))
+    throw std::out_of_range("the engine has no cell " + std::to_string(call.cell));
+  return call.cell < count ? current->cells()[call.cell] : added[call.cell - count];
+}
+
 void use(const std::string& name) {
   std::string known;
   for (const Engine* engine : runnable()) {
@@ -63,7 +73,15 @@ nb::dict describe(const Program& program) {
   d["slots"] = program.slots;
   d["states"] = program.states;
   d["parameters"] = program.parameters;
+  d["wide"] = bool(program.input_wide);
   return d;
+}
+
+// Place k of one of a call's arrays.
+template <class Array>
+auto& place(Array& array, int k) {
+  if (k < 0 || k >= int(std::size(array))) throw std::out_of_range("the engine has no such place: " + std::to_string(k));
+  return array[k];
 }
 
 }  // namespace
@@ -89,6 +107,7 @@ NB_MODULE(_engine, m) {
       .def_rw("batch", &Call::batch)
       .def_rw("input_size", &Call::input_size)
       .def_rw("units", &Call::units)
+      .def_rw("projection", &Call::projection)
       .def_rw("order", &Call::order)
       .def_rw("alive", &Call::alive)
       .def_rw("tokens", &Call::tokens)
@@ -96,30 +115,47 @@ NB_MODULE(_engine, m) {
       .def_rw("mask_row", &Call::mask_row)
       .def_rw("mask_step", &Call::mask_step)
       .def_rw("x", &Call::x)
-      .def_rw("y", &Call::y)
       .def_rw("blocks", &Call::blocks)
+      .def_rw("reach", &Call::reach)
       .def_rw("bias", &Call::bias)
       .def_rw("parameters", &Call::parameters)
       .def_rw("slots", &Call::slots)
-      .def_rw("y_gradient", &Call::y_gradient)
       .def_rw("x_gradient", &Call::x_gradient)
       .def_rw("bias_gradient", &Call::bias_gradient)
       .def_rw("parameters_gradient", &Call::parameters_gradient)
-      .def("set_weights", [](Call& c, int k, const Matrix& matrix) { c.weights[k] = matrix; })
-      .def("set_weights_gradient", [](Call& c, int k, const Matrix& matrix) { c.weights_gradient[k] = matrix; })
-      .def("set_initial", [](Call& c, int k, const Matrix& matrix) { c.initial[k] = matrix; })
-      .def("set_final", [](Call& c, int k, const Matrix& matrix) { c.final[k] = matrix; })
-      .def("set_initial_gradient", [](Call& c, int k, const Matrix& matrix) { c.initial_gradient[k] = matrix; })
-      .def("set_final_gradient", [](Call& c, int k, const Matrix& matrix) { c.final_gradient[k] = matrix; });
+      .def("set_weights", [](Call& c, int k, const Matrix& m) { place(c.weights, k) = m; })
+      .def("set_weights_gradient", [](Call& c, int k, const Matrix& m) { place(c.weights_gradient, k) = m; })
+      .def("set_initial", [](Call& c, int k, const Matrix& m) { place(c.initial, k) = m; })
+      .def("set_final", [](Call& c, int k, const Matrix& m) { place(c.final, k) = m; })
+      .def("set_initial_gradient", [](Call& c, int k, const Matrix& m) { place(c.initial_gradient, k) = m; })
+      .def("set_final_gradient", [](Call& c, int k, const Matrix& m) { place(c.final_gradient, k) = m; })
+      .def("set_y", [](Call& c, int k, const Sequence& s) { place(c.y, k) = s; })
+      .def("set_y_gradient", [](Call& c, int k, const Sequence& s) { place(c.y_gradient, k) = s; })
+      .def("set_sequence", [](Call& c, int k, const Sequence& s) { place(c.sequences, k) = s; })
+      .def("set_sequence_gradient", [](Call& c, int k, const Sequence& s) { place(c.sequences_gradient, k) = s; });
 
-  m.def("forward", [](const Call& call) { current->forward(call); }, nb::call_guard<nb::gil_scoped_release>());
-  m.def("backward", [](const Call& call) { current->backward(call); }, nb::call_guard<nb::gil_scoped_release>());
+  const auto run = [&m](const char* name, void (*Engine::*pass)(const Call&, const Cell&)) {
+    m.def(name, [pass](const Call& call) {
+      const Cell cell = cell_of(call);  // before another thread may add one
+      nb::gil_scoped_release released;
+      (current->*pass)(call, cell);
+    });
+  };
+  run("forward", &Engine::forward);
+  run("backward", &Engine::backward);
   m.def("lanes", [](bool is_double) { return current->lanes(is_double); }, "is_double"_a);
   m.def("cells", [] {
     nb::list found;
-    for (int cell = 0; cell < current->cells; ++cell) found.append(describe(*current->program(cell)));
+    for (int k = 0; k < current->count; ++k) found.append(describe(*current->cells()[k].program));
     return found;
   });
+  m.def("add_cell", [](Address address) {
+    added.push_back(*reinterpret_cast<const Cell*>(address));
+    nb::dict found = describe(*added.back().program);
+    found["number"] = current->count + int(added.size()) - 1;
+    return found;
+  }, "address"_a);
+  m.def("compile_flags", [] { return std::string(current->flags); });
   m.def("instruction_set", [] { return std::string(current->name); });
   m.def("instruction_sets", [] {
     std::vector<std::string> names;

@@ -24,6 +24,15 @@ struct Operand {
   long row, count;
 };
 
+// The entries of a vector that a panel reads; the others meet zeros.
+struct Range {
+  long first, last;
+  bool holds(long entry) const { return first <= entry && entry < last; }
+};
+
+// In the place of a panel's ranges: nobody reads the panel's result, so it is left as it is.
+inline const Range kAsleep[1] = {};
+
 // How `vectors` vectors are shared out to the fewest panels, as evenly as can be.
 struct Panels {
   long vectors, count;
@@ -42,7 +51,8 @@ struct Packed {
 };
 
 template <class T, int M, int N>
-void tile(const T* b, int terms, const Operand<T>* operands, long row, T* c, long c_row, bool accumulate) {
+void tile(const T* b, int terms, const Operand<T>* operands, const Range* ranges, long row, T* c, long c_row,
+          bool accumulate) {
   using V = Vector<T>;
   V sum[M][N];
   for (int n = 0; n < N; ++n) {
@@ -51,8 +61,11 @@ void tile(const T* b, int terms, const Operand<T>* operands, long row, T* c, lon
   }
   b += N * lanes<V>;
   for (int k = 0; k < terms; ++k) {
-    const T* a = operands[k].data + row * operands[k].row;
-    const long stride = operands[k].row, count = operands[k].count;
+    const Range range = ranges ? ranges[k] : Range{0, operands[k].count};
+    const T* a = operands[k].data + row * operands[k].row + range.first;
+    const T* const end = b + operands[k].count * N * lanes<V>;
+    const long stride = operands[k].row, count = range.last - range.first;
+    b += range.first * N * lanes<V>;
     for (long i = 0; i < count; ++i, ++a, b += N * lanes<V>) {
       V right[N];
       for (int n = 0; n < N; ++n) right[n] = load<V>(b + n * lanes<V>);
@@ -61,13 +74,14 @@ void tile(const T* b, int terms, const Operand<T>* operands, long row, T* c, lon
         for (int n = 0; n < N; ++n) sum[m][n] += left * right[n];
       }
     }
+    b = end;
   }
   for (int m = 0; m < M; ++m)
     for (int n = 0; n < N; ++n) store(c + m * c_row + n * lanes<V>, sum[m][n]);
 }
 
 template <class T>
-using Tile = void (*)(const T*, int, const Operand<T>*, long, T*, long, bool);
+using Tile = void (*)(const T*, int, const Operand<T>*, const Range*, long, T*, long, bool);
 
 // The tile of m rows and N vectors.
 template <class T, int N, int M = tile_rows(N)>
@@ -91,17 +105,21 @@ Tile<T> find_tile(int m, int n) {
   }
 }
 
-// C (rows x vectors), or C += with `accumulate`.
-template <class T>
-void multiply(const Packed<T>& b, int terms, const Operand<T>* operands, long rows, T* c, long c_row, bool accumulate) {
+// C (rows x vectors), or C += with `accumulate`. `ranges_of(panel)` gives a range a term, null for all of every vector, or
+// kAsleep.
+template <class T, class RangesOf>
+void multiply(const Packed<T>& b, int terms, const Operand<T>* operands, long rows, T* c, long c_row, bool accumulate,
+              RangesOf ranges_of) {
   const Panels panels(b.vectors);
   for (long p = 0; p < panels.count; ++p) {
+    const Range* const ranges = ranges_of(p);
+    if (ranges == kAsleep) continue;
     const int n = panels.width(p);
     const long first = panels.first(p), pieces = (rows + tile_rows(n) - 1) / tile_rows(n);
     for (long piece = 0; piece < pieces; ++piece) {
       const long row = piece * rows / pieces, next = (piece + 1) * rows / pieces;
-      find_tile<T>(int(next - row), n)(b.panel(first), terms, operands, row, c + row * c_row + first * lanes<Vector<T>>,
-                                       c_row, accumulate);
+      find_tile<T>(int(next - row), n)(b.panel(first), terms, operands, ranges, row,
+                                       c + row * c_row + first * lanes<Vector<T>>, c_row, accumulate);
     }
   }
 }

@@ -14,6 +14,12 @@ struct Rows {
   T step = 0;
   const T* products = nullptr;  // [columns]
   long products_row = 0;
+  const T* input = nullptr;  // one vector, not in parts
+  T* input_gradient = nullptr;
+  long input_row = 0;
+  const T* sequences = nullptr;  // [sequences]
+  T* sequence_gradients = nullptr;
+  long sequences_row = 0;
   T* state = nullptr;  // [states]: forward, updated in place; backward, before the step
   long state_row = 0;
   T* carry = nullptr;  // [carries]: from one level to the next
@@ -34,6 +40,10 @@ struct Rows {
     Rows p = *this;
     p.rows = count;
     if (p.products) p.products += first * products_row;
+    if (p.input) p.input += first * input_row;
+    if (p.input_gradient) p.input_gradient += first * input_row;
+    if (p.sequences) p.sequences += first * sequences_row;
+    if (p.sequence_gradients) p.sequence_gradients += first * sequences_row;
     if (p.state) p.state += first * state_row;
     if (p.carry) p.carry += first * carry_row;
     if (p.means) p.means += first * means_row;

@@ -44,14 +44,26 @@ class Layout {
   using V = Vector<T>;
   const Call& call;
   const Program& program;
-  const long width, input_width, column_vectors;
+  const long width, input_width, column_vectors;  // all vectors of a step are as wide as its widest
 
   Layout(const Call& call, const Program& program)
       : call(call),
         program(program),
-        width(rounded(call.units, lanes<V>)),
-        input_width(rounded(call.input_size, lanes<V>)),
+        width(rounded(program.input_wide ? std::max(call.units, call.input_size) : call.units, lanes<V>)),
+        input_width(program.reads_input ? width : rounded(call.input_size, lanes<V>)),
         column_vectors(width / lanes<V>) {}
+
+  long size(int name) const {
+    return name == kInput ? call.input_size : name == kUnits ? call.units : call.projection;
+  }
+  long state_size(int state) const { return size(program.state_size[state]); }
+  long rows_of(int matrix) const { return size(program.matrix_rows[matrix]); }
+  // of a vector that enters a product
+  long size_of(int vector) const {
+    if (vector == 0) return call.input_size;
+    if (vector <= program.states) return state_size(vector - 1);
+    return size(program.vector_size[vector - 1 - program.states]);
+  }
 
   long original(long row) const { return call.order ? at<const long>(call.order)[row] : row; }
   long alive(long t) const { return call.alive ? at<const long>(call.alive)[t] : call.batch; }
@@ -77,16 +89,42 @@ class Layout {
   const T* before(int s, long t, long row) const {
     const long previous = call.reverse ? t + 1 : t - 1;
     if (previous < 0 || previous >= call.steps || row >= alive(previous)) return of(call.initial[s], row);
-    if (s == 0) return of(call.y, previous, row);
+    if (s == 0) return of(call.y[0], previous, row);
     return slots(previous, row) + program.history[s] * width;
   }
 
-  // The elements of block `block` of a weight matrix start here.
-  const T* block(int matrix, int block) const {
-    const Matrix& m = call.weights[matrix];
-    return at<const T>(m.data) + call.blocks[matrix][block] * call.units * m.row;
+  // The elements of block `block` of a weight matrix, or of its gradient, start here.
+  T* block(const Matrix* matrices, int matrix, int block) const {
+    const Matrix& m = matrices[matrix];
+    return at<T>(m.data) + (matrix < 2 ? call.blocks[matrix][block] * call.units * m.row : 0);
   }
-  long size_of(int vector) const { return vector == 0 ? call.input_size : call.units; }
+
+  // The entries that units first..last - 1 read of a vector of `size` entries.
+  Range read_by(int matrix, long first, long last, long size) const {
+    if (!limits(matrix)) return {0, size};
+    Range range{size, 0};
+    for (long u = first; u < std::min(last, call.units); ++u) widen(range, reach(u));
+    return range.first < range.last ? range : Range{0, 0};
+  }
+  // The units that read entries first..last - 1.
+  Range readers_of(int matrix, long first, long last, long rows) const {
+    if (!limits(matrix)) return {0, rows};
+    Range range{rows, 0};
+    for (long u = 0; u < rows; ++u)
+      if (reach(u).first < last && first < reach(u).last) widen(range, {u, u + 1});
+    return range.first < range.last ? range : Range{0, 0};
+  }
+  bool limits(int matrix) const { return matrix == 1 && call.reach; }
+  Range reach(long unit) const {
+    const long* both = at<const long>(call.reach) + 2 * unit;
+    return {both[0], both[1]};
+  }
+
+ private:
+  static void widen(Range& range, Range by) {
+    if (by.first >= by.last) return;
+    range = {std::min(range.first, by.first), std::max(range.last, by.last)};
+  }
 };
 
 template <class T>
@@ -111,15 +149,21 @@ void pack_vector(T* to, long to_row, const T* from, long by_k, long by_n, long d
 
 // Pack a product of the forward step, vector by vector: panels of the columns' units, all terms' rows below the bias.
 template <class T>
-void pack_product(const Layout<T>& layout, const Product& product, const Packed<T>& packed, long panel) {
+void pack_product(const Layout<T>& layout, const Product& product, const Packed<T>& packed, Range* ranges, long panel) {
   constexpr long lane = lanes<Vector<T>>;
   const Panels panels(packed.vectors);
   const long ld = panels.width(panel) * lane;
   T* start = packed.panel(panels.first(panel));
+  for (int k = 0; k < product.terms && ranges; ++k) {
+    const long first = panels.first(panel) % layout.column_vectors, last = first + panels.width(panel);
+    const bool one = last <= layout.column_vectors;  // the panel lies within one column
+    ranges[k] = layout.read_by(product.term[k].matrix, one ? first * lane : 0, one ? last * lane : layout.width,
+                               layout.size_of(product.term[k].vector));
+  }
   for (long v = 0; v < panels.width(panel); ++v) {
     const long vector = panels.first(panel) + v, column = vector / layout.column_vectors;
     const long unit = vector % layout.column_vectors * lane;
-    const long count = std::clamp(layout.call.units - unit, 0L, lane);
+    const long count = std::clamp(layout.rows_of(product.term[0].matrix) - unit, 0L, lane);
     T* to = start + v * lane;
     for (long n = 0; n < lane; ++n) {
       T sum = 0;
@@ -135,7 +179,11 @@ void pack_product(const Layout<T>& layout, const Product& product, const Packed<
       const Term& term = product.term[k];
       const Matrix& m = layout.call.weights[term.matrix];
       const long depth = layout.size_of(term.vector);
-      pack_vector(to, ld, layout.block(term.matrix, term.block[column]) + unit * m.row, m.column, m.row, depth, count);
+      const T* from = layout.block(layout.call.weights, term.matrix, term.block[column]) + unit * m.row;
+      pack_vector(to, ld, from, m.column, m.row, depth, count);
+      for (long i = 0; i < depth && layout.limits(term.matrix); ++i)
+        for (long n = 0; n < count; ++n)
+          if (!layout.reach(unit + n).holds(i)) to[i * ld + n] = 0;
       to += depth * ld;
     }
   }
@@ -143,10 +191,14 @@ void pack_product(const Layout<T>& layout, const Product& product, const Packed<
 
 // Pack the transposed blocks through which a gradient returns.
 template <class T>
-void pack_return(const Layout<T>& layout, const Return& back, const Packed<T>& packed, long panel) {
+void pack_return(const Layout<T>& layout, const Return& back, const Packed<T>& packed, Range* ranges, long panel) {
   constexpr long lane = lanes<Vector<T>>;
   const Panels panels(packed.vectors);
   const long ld = panels.width(panel) * lane;
+  for (int k = 0; k < back.count && ranges; ++k) {
+    const long first = panels.first(panel) * lane;
+    ranges[k] = layout.readers_of(back.matrix[k], first, first + ld, layout.rows_of(back.matrix[k]));
+  }
   for (long v = 0; v < panels.width(panel); ++v) {
     const long first = (panels.first(panel) + v) * lane;
     const long count = std::clamp(layout.size_of(back.vector) - first, 0L, lane);
@@ -155,9 +207,13 @@ void pack_return(const Layout<T>& layout, const Return& back, const Packed<T>& p
     to += ld;
     for (int k = 0; k < back.count; ++k) {
       const Matrix& m = layout.call.weights[back.matrix[k]];
-      const T* from = layout.block(back.matrix[k], back.block[k]) + first * m.column;
-      pack_vector(to, ld, from, m.row, m.column, layout.call.units, count);
-      to += layout.call.units * ld;
+      const long rows = layout.rows_of(back.matrix[k]);
+      const T* from = layout.block(layout.call.weights, back.matrix[k], back.block[k]) + first * m.column;
+      pack_vector(to, ld, from, m.row, m.column, rows, count);
+      for (long u = 0; u < rows && layout.limits(back.matrix[k]); ++u)
+        for (long n = 0; n < count; ++n)
+          if (!layout.reach(u).holds(first + n)) to[u * ld + n] = 0;
+      to += rows * ld;
     }
   }
 }
@@ -166,6 +222,7 @@ void pack_return(const Layout<T>& layout, const Return& back, const Packed<T>& p
 template <class T>
 struct Matrices {
   Packed<T> product[kColumns], returned[kColumns];
+  Range *product_ranges[kColumns] = {}, *returned_ranges[kColumns] = {};  // [panel][term] where not everything is read
   T* parameters = nullptr;
 
   Matrices(const Layout<T>& layout, bool backward, Carver& carver) {
@@ -177,13 +234,18 @@ struct Matrices {
       for (int k = 0; k < it.terms; ++k) depth += layout.size_of(it.term[k].vector);
       const long vectors = it.columns * layout.column_vectors;
       product[p] = {carver.array<T>(Packed<T>::size(vectors, depth)), vectors, depth};
+      if (layout.call.reach || program.clock_state >= 0)
+        product_ranges[p] = carver.array<Range>(Panels(vectors).count * it.terms);
     }
     for (int r = 0; r < program.returns && backward; ++r) {
       const Return& it = program.returned[r];
       if (it.vector == 0 && !layout.call.x_gradient.data) continue;
-      const long depth = it.count * layout.call.units;
-      const long vectors = (it.vector == 0 ? layout.input_width : layout.width) / lane;
+      long depth = 0;
+      for (int k = 0; k < it.count; ++k) depth += layout.rows_of(it.matrix[k]);
+      const long vectors = rounded(layout.size_of(it.vector), lane) / lane;
       returned[r] = {carver.array<T>(Packed<T>::size(vectors, depth)), vectors, depth};
+      if (layout.call.reach || program.clock_state >= 0)
+        returned_ranges[r] = carver.array<Range>(Panels(vectors).count * it.count);
     }
     parameters = carver.array<T>(program.parameters * layout.width);
   }
@@ -195,13 +257,15 @@ struct Matrices {
       if (!product[p].vectors) continue;
       const long panels = Panels(product[p].vectors).count;
       for (long panel = team.first(panels); panel < team.last(panels); ++panel)
-        pack_product(layout, program.product[p], product[p], panel);
+        pack_product(layout, program.product[p], product[p],
+                     product_ranges[p] ? product_ranges[p] + panel * program.product[p].terms : nullptr, panel);
     }
     for (int r = 0; r < program.returns; ++r) {
       if (!returned[r].vectors) continue;
       const long panels = Panels(returned[r].vectors).count;
       for (long panel = team.first(panels); panel < team.last(panels); ++panel)
-        pack_return(layout, program.returned[r], returned[r], panel);
+        pack_return(layout, program.returned[r], returned[r],
+                    returned_ranges[r] ? returned_ranges[r] + panel * program.returned[r].count : nullptr, panel);
     }
     for (long k = team.first(program.parameters); k < team.last(program.parameters); ++k) {
       std::memset(parameters + k * layout.width, 0, layout.width * sizeof(T));
@@ -213,11 +277,16 @@ struct Matrices {
 // One thread's memory for one block of rows.
 template <class T>
 struct Scratch {
-  T *input, *products, *state, *carry, *means, *gradient;
+  char* awake;
+  T *input, *input_gradient, *sequences, *sequence_gradients, *products, *state, *carry, *means, *gradient;
 
   Scratch(const Layout<T>& layout, long rows, bool backward, Carver& carver) {
     const Program& program = layout.program;
+    awake = carver.array<char>(program.clock_state >= 0 ? layout.call.units : 0);
     input = carver.array<T>(rows * layout.input_width);
+    input_gradient = carver.array<T>(backward ? rows * layout.input_width : 0);
+    sequences = carver.array<T>(rows * program.sequences * layout.width);
+    sequence_gradients = carver.array<T>(backward ? rows * program.sequences * layout.width : 0);
     products = carver.array<T>(backward ? 0 : rows * program.columns * layout.width);
     state = carver.array<T>(rows * program.states * layout.width);
     carry = carver.array<T>(rows * program.carries * layout.width);
@@ -232,6 +301,12 @@ struct Scratch {
     rows.width = layout.width;
     rows.phi = layout.call.phi;
     rows.sigma = layout.call.sigma;
+    rows.input = input;
+    rows.input_gradient = input_gradient;
+    rows.input_row = layout.input_width;
+    rows.sequences = sequences;
+    rows.sequence_gradients = sequence_gradients;
+    rows.sequences_row = program.sequences * layout.width;
     rows.products = products;
     rows.products_row = program.columns * layout.width;
     rows.state = state;
@@ -249,12 +324,73 @@ struct Scratch {
   // The vector that enters a product, for every row.
   Operand<T> operand(const Layout<T>& layout, int vector) const {
     const Program& program = layout.program;
-    if (vector == 0) return {input, layout.input_width, layout.call.input_size};
-    if (vector <= program.states)
-      return {state + (vector - 1) * layout.width, program.states * layout.width, layout.call.units};
+    const long size = layout.size_of(vector);
+    if (vector == 0) return {input, layout.input_width, size};
+    if (vector <= program.states) return {state + (vector - 1) * layout.width, program.states * layout.width, size};
     const int slot = program.vector_carry[vector - 1 - program.states];
-    return {carry + slot * layout.width, program.carries * layout.width, layout.call.units};
+    return {carry + slot * layout.width, program.carries * layout.width, size};
   }
+
+  // What comes in at step t beside the states, for the block's first rows.
+  void read(const Layout<T>& layout, const Block& block, long t, long rows, bool with_input) const {
+    const Call& call = layout.call;
+    const int count = layout.program.sequences;
+    for (long j = 0; j < rows; ++j) {
+      if (with_input) copy_row(input + j * layout.input_width, layout.of(call.x, t, block.row(j)), call.input_size);
+      for (int s = 0; s < count; ++s)
+        copy_row(sequences + (j * count + s) * layout.width, layout.of(call.sequences[s], t, block.row(j)), call.units);
+    }
+  }
+};
+
+// The units of a clocked cell that run at a step: those that some row's state is a multiple of the period of.
+template <class T>
+class Clock {
+ public:
+  Clock(const Layout<T>& layout, const Matrices<T>& matrices, const Scratch<T>& scratch)
+      : layout_(layout), state_(scratch.state), awake_(scratch.awake), ticks_(layout.program.clock_state >= 0) {
+    if (ticks_) period_ = matrices.parameters + layout.program.clock_parameter * layout.width;
+  }
+
+  void set(long rows) {
+    if (!ticks_) return;
+    std::memset(awake_, 0, layout_.call.units);
+    const long states = layout_.program.states * layout_.width;
+    for (long j = 0; j < rows; ++j) {
+      const T t = state_[j * states + layout_.program.clock_state * layout_.width];
+      if (j > 0 && t == state_[(j - 1) * states + layout_.program.clock_state * layout_.width]) continue;
+      for (long u = 0; u < layout_.call.units; ++u) awake_[u] |= std::floor(t / period_[u]) * period_[u] == t;
+    }
+    hull_ = {layout_.call.units, 0};
+    for (long u = 0; u < layout_.call.units; ++u)
+      if (awake_[u]) hull_ = {std::min(hull_.first, u), u + 1};
+  }
+
+  // Whether one of a panel's units runs.
+  bool wakes(const Panels& panels, long panel) const {
+    constexpr long lane = lanes<Vector<T>>;
+    for (long v = panels.first(panel); v < panels.first(panel + 1); ++v) {
+      const long unit = v % layout_.column_vectors * lane;
+      for (long u = unit; u < std::min(unit + lane, layout_.call.units); ++u)
+        if (awake_[u]) return true;
+    }
+    return false;
+  }
+
+  // Of a range of units the part that runs.
+  Range among(Range range) const {
+    const Range both{std::max(range.first, hull_.first), std::min(range.last, hull_.last)};
+    return both.first < both.last ? both : Range{0, 0};
+  }
+
+  bool ticks() const { return ticks_; }
+
+ private:
+  const Layout<T>& layout_;
+  const T *state_, *period_ = nullptr;
+  char* const awake_;
+  const bool ticks_;
+  Range hull_{0, 0};
 };
 
 // Calls `work(first, count)` for every run of rows below `rows` that take step t.
@@ -281,11 +417,14 @@ void forward_block(const Layout<T>& layout, const Kernels<T>& kernels, const Mat
   const long width = layout.width;
   Rows<T> rows = scratch.rows(layout, matrices);
   rows.slots_row = block.step * program.slots * width;
+  Clock<T> clock(layout, matrices, scratch);
 
   std::memset(scratch.state, 0, block.count * program.states * width * sizeof(T));
+  if (clock.ticks()) std::memset(scratch.products, 0, block.count * program.columns * width * sizeof(T));
   for (long j = 0; j < block.count; ++j)
     for (int s = 0; s < program.states; ++s)
-      copy_row(scratch.state + (j * program.states + s) * width, layout.of(call.initial[s], block.row(j)), call.units);
+      copy_row(scratch.state + (j * program.states + s) * width, layout.of(call.initial[s], block.row(j)),
+               layout.state_size(s));
 
   const auto run_level = call.keep ? kernels.forward : kernels.infer;
   const int levels = call.keep ? program.forward_levels : program.infer_levels;
@@ -294,24 +433,35 @@ void forward_block(const Layout<T>& layout, const Kernels<T>& kernels, const Mat
     if (alive > 0) {
       rows.step = T(number);
       if (call.keep) rows.slots = layout.slots(t, block.first);
-      for (long j = 0; j < alive; ++j)
-        copy_row(scratch.input + j * layout.input_width, layout.of(call.x, t, block.row(j)), call.input_size);
+      scratch.read(layout, block, t, alive, true);
+      clock.set(alive);
       for (int level = 0; level < levels; ++level) {
         for (int p = 0; p < program.products; ++p) {
           const Product& product = program.product[p];
           if (product.level != level) continue;
           Operand<T> operands[2];
           for (int k = 0; k < product.terms; ++k) operands[k] = scratch.operand(layout, product.term[k].vector);
+          const Panels panels(matrices.product[p].vectors);
           multiply(matrices.product[p], product.terms, operands, alive, scratch.products + product.column * width,
-                   rows.products_row, false);
+                   rows.products_row, false, [&](long panel) -> const Range* {
+                     if (!matrices.product_ranges[p]) return nullptr;
+                     if (clock.ticks() && !clock.wakes(panels, panel)) return kAsleep;
+                     return matrices.product_ranges[p] + panel * product.terms;
+                   });
         }
         for_runs(layout, block, t, alive, [&](long first, long count) { run_level(level, rows.part(first, count)); });
       }
     }
-    for (long j = 0; j < (call.y.packed ? alive : block.count); ++j) {
+    for (long j = 0; j < (call.y[0].packed ? alive : block.count); ++j) {
       const T* state = scratch.state + j * program.states * width;
       const bool runs = j < alive && layout.runs(t, block.row(j));
-      copy_row(layout.of(call.y, t, block.row(j)), runs || call.repeat ? state : nullptr, call.units);
+      // units that sleep at the next step meet the products that are there: not those of garbage in the input
+      if (clock.ticks() && j < alive && !runs)
+        std::memset(scratch.products + j * rows.products_row, 0, rows.products_row * sizeof(T));
+      for (int s = 0; s < program.states; ++s)
+        if (call.y[s].data)
+          copy_row(layout.of(call.y[s], t, block.row(j)), runs || call.repeat ? state + s * width : nullptr,
+                   layout.state_size(s));
       if (call.keep && j < alive && !runs)
         for (int s = 1; s < program.states; ++s)
           copy_row(layout.slots(t, block.row(j)) + program.history[s] * width, state + s * width, width);
@@ -320,18 +470,19 @@ void forward_block(const Layout<T>& layout, const Kernels<T>& kernels, const Mat
   for (long j = 0; j < block.count; ++j)
     for (int s = 0; s < program.states; ++s)
       if (call.final[s].data)
-        copy_row(layout.of(call.final[s], block.row(j)), scratch.state + (j * program.states + s) * width, call.units);
+        copy_row(layout.of(call.final[s], block.row(j)), scratch.state + (j * program.states + s) * width,
+                 layout.state_size(s));
 }
 
 template <class T>
 void return_gradient(const Layout<T>& layout, const Matrices<T>& matrices, const Scratch<T>& scratch, int r,
-                     const T* slots, long slots_row, long rows) {
+                     const Clock<T>& clock, const T* slots, long slots_row, long rows) {
   const Program& program = layout.program;
   const Return& back = program.returned[r];
   Operand<T> operands[kColumns];
   for (int k = 0; k < back.count; ++k)
-    operands[k] = {slots + back.column[k] * layout.width, slots_row, layout.call.units};
-  T* to = scratch.input;
+    operands[k] = {slots + back.column[k] * layout.width, slots_row, layout.rows_of(back.matrix[k])};
+  T* to = scratch.input_gradient;
   long to_row = layout.input_width;
   if (back.vector > program.states) {
     to = scratch.carry + program.vector_return[back.vector - 1 - program.states] * layout.width;
@@ -341,7 +492,15 @@ void return_gradient(const Layout<T>& layout, const Matrices<T>& matrices, const
     to_row = program.states * layout.width;
   }
   const bool is_state = back.vector > 0 && back.vector <= program.states;
-  multiply(matrices.returned[r], back.count, operands, rows, to, to_row, is_state);
+  Range awake[kColumns];
+  multiply(matrices.returned[r], back.count, operands, rows, to, to_row, is_state || (!back.vector && program.input_gradient),
+           [&](long panel) -> const Range* {
+             if (!matrices.returned_ranges[r]) return nullptr;
+             const Range* ranges = matrices.returned_ranges[r] + panel * back.count;
+             if (!clock.ticks()) return ranges;
+             for (int k = 0; k < back.count; ++k) awake[k] = clock.among(ranges[k]);
+             return awake;
+           });
 }
 
 template <class T>
@@ -357,21 +516,29 @@ void backward_block(const Layout<T>& layout, const Kernels<T>& kernels, const Ma
 
   std::memset(scratch.state, 0, block.count * program.states * width * sizeof(T));
   std::memset(scratch.gradient, 0, block.count * program.states * width * sizeof(T));
-  std::memset(scratch.input, 0, block.count * layout.input_width * sizeof(T));  // all that a cell without W gives x
+  // all that a cell without W gives x
+  std::memset(scratch.input_gradient, 0, block.count * layout.input_width * sizeof(T));
+  Clock<T> clock(layout, matrices, scratch);
   for (long j = 0; j < block.count; ++j)
     for (int s = 0; s < program.states; ++s)
       copy_row(scratch.gradient + (j * program.states + s) * width, layout.of(call.final_gradient[s], block.row(j)),
-               call.units);
+               layout.state_size(s));
 
   for (long number = call.steps - 1; number >= 0; --number) {
     const long t = layout.step_at(number), alive = block.among(layout.alive(t));
-    if (call.y_gradient.data)
-      for (long j = 0; j < (call.repeat ? block.count : alive); ++j)
+    for (int s = 0; s < program.states; ++s)
+      for (long j = 0; call.y_gradient[s].data && j < (call.repeat ? block.count : alive); ++j)
         if (call.repeat || layout.runs(t, block.row(j)))
-          add_row(scratch.gradient + j * program.states * width, layout.of(call.y_gradient, t, block.row(j)), call.units);
-    if (call.x_gradient.data && !call.x_gradient.packed && !call.add_to_x_gradient)
-      for (long j = alive; j < block.count; ++j)
-        copy_row<T>(layout.of(call.x_gradient, t, block.row(j)), nullptr, call.input_size);
+          add_row(scratch.gradient + (j * program.states + s) * width, layout.of(call.y_gradient[s], t, block.row(j)),
+                  layout.state_size(s));
+    if (!call.x.packed)
+      for (long j = alive; j < block.count; ++j) {
+        if (call.x_gradient.data && !call.add_to_x_gradient)
+          copy_row<T>(layout.of(call.x_gradient, t, block.row(j)), nullptr, call.input_size);
+        for (int s = 0; s < program.sequences; ++s)
+          if (call.sequences_gradient[s].data)
+            copy_row<T>(layout.of(call.sequences_gradient[s], t, block.row(j)), nullptr, call.units);
+      }
     if (alive == 0) continue;
 
     rows.step = T(number);
@@ -380,30 +547,42 @@ void backward_block(const Layout<T>& layout, const Kernels<T>& kernels, const Ma
     for (long j = 0; j < alive; ++j) {
       for (int s = 0; s < program.states; ++s)
         if (program.needed_states[s])
-          copy_row(scratch.state + (j * program.states + s) * width, layout.before(s, t, block.row(j)), call.units);
-      if (!layout.runs(t, block.row(j)))
+          copy_row(scratch.state + (j * program.states + s) * width, layout.before(s, t, block.row(j)),
+                   layout.state_size(s));
+      if (!layout.runs(t, block.row(j))) {
         std::memset(rows.slots + j * rows.slots_row, 0, program.columns * width * sizeof(T));
+        std::memset(scratch.input_gradient + j * layout.input_width, 0, layout.input_width * sizeof(T));
+        std::memset(scratch.sequence_gradients + j * program.sequences * width, 0, program.sequences * width * sizeof(T));
+      }
     }
+    scratch.read(layout, block, t, alive, program.reads_input);
+    clock.set(alive);
     for (int level = 0; level <= program.backward_levels; ++level) {
       for (int r = 0; r < program.returns; ++r)
         if (program.returned[r].level == level && matrices.returned[r].vectors)
-          return_gradient(layout, matrices, scratch, r, rows.slots, rows.slots_row, alive);
+          return_gradient(layout, matrices, scratch, r, clock, rows.slots, rows.slots_row, alive);
       if (level < program.backward_levels)
         for_runs(layout, block, t, alive,
                  [&](long first, long count) { kernels.backward(level, rows.part(first, count)); });
     }
-    if (call.x_gradient.data)
-      for (long j = 0; j < alive; ++j) {
+    for (long j = 0; j < alive; ++j) {
+      if (call.x_gradient.data) {
         T* to = layout.of(call.x_gradient, t, block.row(j));
-        const T* from = scratch.input + j * layout.input_width;
+        const T* from = scratch.input_gradient + j * layout.input_width;
         call.add_to_x_gradient ? add_row(to, from, call.input_size) : copy_row(to, from, call.input_size);
       }
+      for (int s = 0; s < program.sequences; ++s)
+        if (call.sequences_gradient[s].data)
+          copy_row(layout.of(call.sequences_gradient[s], t, block.row(j)),
+                   program.sequence_gradient[s] ? scratch.sequence_gradients + (j * program.sequences + s) * width : nullptr,
+                   call.units);
+    }
   }
   for (long j = 0; j < block.count; ++j)
     for (int s = 0; s < program.states; ++s)
       if (call.initial_gradient[s].data)
         copy_row(layout.of(call.initial_gradient[s], block.row(j)), scratch.gradient + (j * program.states + s) * width,
-                 call.units);
+                 layout.state_size(s));
 }
 
 // The rows of one thread, in blocks whose products fit its second-level cache.

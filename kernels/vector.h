@@ -14,6 +14,9 @@
 #include <immintrin.h>
 #endif
 
+// A function that is called, not copied to where it is used.
+#define OSTINATO_APART __attribute__((noinline))
+
 namespace ostinato {
 namespace OSTINATO_SET {
 
@@ -124,6 +127,14 @@ inline V sqrt(V x) {
   V y;
   for (int k = 0; k < lanes<V>; ++k) y[k] = std::sqrt(x[k]);
   return y;
+}
+
+// x - y * floor(x / y)
+template <class V>
+inline V remainder(V x, V y) {
+  V whole = x / y;
+  for (int k = 0; k < lanes<V>; ++k) whole[k] = std::floor(whole[k]);
+  return x - y * whole;
 }
 
 template <class V>

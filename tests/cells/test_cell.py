@@ -9,7 +9,9 @@ from typing import Any
 
 import pytest
 
-from ostinato.cells import ACTIVATIONS, CELLS, SYMBOLS, Cell, cell, register
+from ostinato.cells import ACTIVATIONS, CELLS, SYMBOLS, Cell, Mask, cell, register
+
+MASK = Mask("dropout", "rate", 0.5)
 
 
 def one(gate: Any) -> Any:
@@ -24,7 +26,9 @@ def asks_for_more(gate: Any, weather: Any, mood: Any) -> Any:
     return gate.a + weather + mood
 
 
-WRONG: dict[str, tuple[Callable, dict[str, str], str]] = {
+ONE = {"gates": "a", "states": "h"}
+
+WRONG: dict[str, tuple[Callable, dict[str, Any], str]] = {
     "a gate named twice": (one, {"gates": "a b a", "states": "h"}, "'a' is named twice among its gates"),
     "a state named twice": (one, {"gates": "a", "states": "h h"}, "'h' is named twice among its states"),
     "a parameter named twice": (
@@ -36,6 +40,35 @@ WRONG: dict[str, tuple[Callable, dict[str, str], str]] = {
     "a gate that is no name": (one, {"gates": "a-b", "states": "h"}, "'a-b' cannot name one of its gates"),
     "a state that is no name": (one, {"gates": "a", "states": "h 2"}, "'2' cannot name one of its states"),
     "no state": (one, {"gates": "a", "states": ""}, "names no state"),
+    "a constant that is a parameter too": (
+        one, {**ONE, "parameters": "w", "constants": {"w": 1.0}}, "'w' is named twice among its parameters"
+    ),
+    "a constant that is no name": (one, {**ONE, "constants": {"2d": 1.0}}, "'2d' cannot name one of its parameters"),
+    "a sequence named twice": (one, {**ONE, "sequences": "s s"}, "'s' is named twice among its sequences"),
+    "a mask that is a sequence too": (
+        one, {**ONE, "sequences": "s", "masks": {"s": MASK}}, "'s' is named twice among its sequences"
+    ),
+    "a mask that is no name": (one, {**ONE, "masks": {"d-h": MASK}}, "'d-h' cannot name one of its sequences"),
+    "a matrix without shape": (one, {**ONE, "matrices": "R"}, "matrix 'R' has the shape ''; expected"),
+    "a matrix of one size": (one, {**ONE, "matrices": "R:H"}, "matrix 'R' has the shape 'H'; expected"),
+    "a matrix of three sizes": (one, {**ONE, "matrices": "R:HHH"}, "matrix 'R' has the shape 'HHH'; expected"),
+    "a matrix of an unknown size": (one, {**ONE, "matrices": "R:HK"}, "D (input size), H (units) or P"),
+    "a matrix called U": (one, {**ONE, "matrices": "U:HH"}, "a name other than W, U and b"),
+    "a matrix that is no name": (one, {**ONE, "matrices": "R-1:HH"}, "'R-1' cannot name one of its matrices"),
+    "a state of an unknown size": (one, {"gates": "a", "states": "h:Q"}, "a state has the size 'Q'; expected H"),
+    "a state as wide as the input": (one, {"gates": "a", "states": "h:D"}, "a state has the size 'D'; expected H"),
+    "a bias of no gate": (one, {**ONE, "bias": "a z"}, "a bias is named for 'z'; expected one of its gates (a)"),
+    "a recurrent bias of no gate": (one, {**ONE, "recurrent_bias": "z"}, "a bias is named for 'z'"),
+    "a forget gate of no gate": (one, {**ONE, "forget": "f"}, "forget names 'f'; expected one of its gates (a)"),
+    "a negative forget gate of no gate": (one, {**ONE, "forget": "-f"}, "forget names '-f'"),
+    "an initial value of nothing": (
+        one, {**ONE, "parameters": "w", "initial": {"v": 1.0}}, "initial names 'v'; expected one of b_a, w"
+    ),
+    "an initial value of a constant": (one, {**ONE, "constants": {"k": 1.0}, "initial": {"k": 1.0}}, "names 'k'"),
+    "a clock of no state": (
+        one, {**ONE, "constants": {"period": 1.0}, "clock": "t period"}, "clock names ('t', 'period'); expected"
+    ),
+    "a clock of a parameter": (one, {"gates": "a", "states": "h t", "parameters": "w", "clock": "t w"}, "clock names"),
     "unknown arguments": (asks_for_more, {"gates": "a", "states": "h"}, "asks for mood, weather"),
     "an activation without a default": (with_phi, {"gates": "a", "states": "h"}, "['phi']"),
     "a default without an activation": (one, {"gates": "a", "states": "h", "phi": "tanh"}, "['phi']"),
@@ -47,7 +80,8 @@ WRONG: dict[str, tuple[Callable, dict[str, str], str]] = {
 def test_a_wrong_declaration_says_what_is_wrong(step: Callable, names: dict[str, str], words: str) -> None:
     with pytest.raises(ValueError, match=re.escape(words)) as caught:
         cell(**names)(step)
-    assert step.__name__ in str(caught.value)
+    assert str(caught.value).startswith(f"cell {step.__name__}: ")
+    assert f"{__file__}, line {step.__code__.co_firstlineno}" in str(caught.value)
 
 
 @pytest.mark.parametrize("returned, count", [((1.0,), "1 value;"), ((1.0, 2.0, 3.0), "3 values;"), (1.0, "1 value;")])
@@ -58,7 +92,7 @@ def test_another_number_of_states_is_refused(returned: Any, count: str) -> None:
     made = cell(gates="a", states="h c")(two_states)
     with pytest.raises(ValueError, match=count) as caught:
         made(gate=None)
-    assert "two_states has the states h, c" in str(caught.value)
+    assert "two_states: its states are h, c" in str(caught.value)
 
 
 def test_a_cell_is_given_what_it_asks_for_and_nothing_else() -> None:
@@ -86,6 +120,29 @@ def test_a_cell_holds_what_it_was_declared_with() -> None:
         holding.name = "other"
 
 
+def test_a_declaration_in_words_is_one_in_tuples() -> None:
+    @cell(
+        gates="i f", states="h:P c:H t", parameters="u", constants={"period": 2.0}, matrices="R:PH S:DD",
+        sequences="below", masks={"drop": MASK}, blocks="heads", bias="f", recurrent_bias="i", clock="t period",
+        forget="-f", initial={"u": (0.0, 1.0), "b_f": 1.0}, sigma="sigmoid",
+    )  # fmt: skip
+    def my_own_cell(sigma: Any) -> Any:
+        return sigma(1.0), 2.0, 3.0
+
+    made = my_own_cell
+    assert made.matrices == {"R": ("P", "H"), "S": ("D", "D")}
+    assert [made.size_of(state) for state in made.states] == ["P", "H", "H"]
+    assert (made.projected, made.vectors, made.inputs) == (("h",), ("u", "period"), ("below", "drop"))
+    assert (made.bias, made.recurrent_bias, made.clock, made.forget) == (("f",), ("i",), ("t", "period"), "-f")
+    assert (made.blocks, made.layer) == ("heads", "MyOwnCell")
+
+
+def test_every_gate_has_one_bias_unless_said() -> None:
+    made = cell(gates="i f", states="h")(one)
+    assert (made.bias, made.recurrent_bias) == (("i", "f"), ())
+    assert cell(gates="i f", states="h", bias="")(one).bias == ()
+
+
 def test_declaring_is_not_registering() -> None:
     before = dict(CELLS)
     cell(gates="a", states="h")(one)
@@ -104,6 +161,8 @@ def test_every_registered_cell_is_described(made: Cell) -> None:
     assert title
     assert "Shapes:" in rest, "the docstring gives the shapes"
     assert re.search(r"(19|20)\d\d", made.description), "the docstring names the paper and its year"
+    assert re.fullmatch(r"[A-Za-z]+", made.layer)
+    assert [other.name for other in CELLS.values() if other.layer == made.layer] == [made.name]
     for symbol, default in made.activations.items():
         assert symbol in SYMBOLS
         assert default in ACTIVATIONS

@@ -61,6 +61,21 @@ def test_functions_of_several_values() -> None:
             assert float(ops.select(lift(condition), 5.0, 7.0)) == chosen
 
 
+@pytest.mark.parametrize(
+    "x, y, left", [(7.0, 3.0, 1.0), (-1.0, 3.0, 2.0), (6.0, 3.0, 0.0), (2.5, 1.0, 0.5), (0.0, 4.0, 0.0)]
+)
+def test_the_remainder_has_the_sign_of_the_divisor(x: float, y: float, left: float) -> None:
+    assert ops.remainder(x, y) == left
+    assert ops.remainder(tensor(x), tensor(y)).item() == left
+    assert ops.remainder(tensor(x), y).item() == left
+
+
+def test_a_remainder_rises_with_its_dividend_and_has_no_other_slope() -> None:
+    x, y = tensor(7.5).requires_grad_(), tensor(3.0).requires_grad_()
+    slopes = torch.autograd.grad(ops.remainder(x, y), (x, y), allow_unused=True, materialize_grads=True)
+    assert [slope.item() for slope in slopes] == [1.0, 0.0]
+
+
 def test_numbers_chosen_by_a_tensor_have_its_precision() -> None:
     for dtype in (torch.float32, torch.float64):
         chosen = ops.select(torch.tensor([1.0, -1.0], dtype=dtype), 0.1, 0.2)

@@ -1,71 +1,25 @@
-"""Cells that no build registers, one for each thing that the contract has room for."""
+"""Cells that no build registers, one for each thing that the contract has room for and no registered cell needs."""
 
 from __future__ import annotations
 
 from typing import Any
 
-from ostinato.cells import CELLS, Cell, cell, ops
-
-
-@cell(gates="i f g o", states="h c", parameters="p_i p_f p_o", phi="tanh", sigma="sigmoid")
-def peephole_lstm(gate: Any, state: Any, p: Any, phi: Any, sigma: Any) -> Any:
-    """Per-unit parameters; the output gate sees the new cell state."""
-    i = sigma(gate.i + p.p_i * state.c)
-    f = sigma(gate.f + p.p_f * state.c)
-    c = f * state.c + i * phi(gate.g)
-    return sigma(gate.o + p.p_o * c) * phi(c), c
+from ostinato.cells import CELLS, Cell, Mask, cell, ops
 
 
 @cell(gates="a", states="h", parameters="gain shift", phi="tanh")
 def layer_norm_elman(gate: Any, p: Any, phi: Any) -> Any:
-    """Row reductions between the product and the pointwise part."""
+    """A reduction of a product that is itself the step's input; it reads the state through nothing else."""
     centred = gate.a - ops.row_mean(gate.a)
     spread = ops.sqrt(ops.row_mean(centred * centred) + 1e-5)
     return phi(p.gain * centred / spread + p.shift)
 
 
-@cell(gates="i f g o", states="h c", parameters="gain", phi="tanh", sigma="sigmoid")
-def layer_norm_lstm(gate: Any, state: Any, p: Any, phi: Any, sigma: Any) -> Any:
-    """A reduction of a new state, after which the pointwise part goes on."""
-    c = sigma(gate.f) * state.c + sigma(gate.i) * phi(gate.g)
-    centred = c - ops.row_mean(c)
-    return sigma(gate.o) * phi(p.gain * centred / ops.sqrt(ops.row_mean(centred * centred) + 1e-5)), c
-
-
-@cell(gates="z n", states="h", sigma="sigmoid")
-def min_gru(gate: Any, state: Any, sigma: Any) -> Any:
-    """No recurrent product at all."""
-    return state.h + sigma(gate.x.z) * (gate.x.n - state.h)
-
-
-@cell(gates="a", states="h", parameters="u", phi="relu")
-def ind_rnn(gate: Any, state: Any, p: Any, phi: Any) -> Any:
-    """A recurrent vector instead of a matrix."""
-    return phi(gate.x.a + p.u * state.h)
-
-
-@cell(gates="d e z y", states="y z", phi="tanh", sigma="sigmoid")
-def lem(gate: Any, state: Any, phi: Any, sigma: Any) -> Any:
-    """A second product that reads a state of the same step."""
-    z = state.z + sigma(gate.d) * (phi(gate.z) - state.z)
-    return state.y + sigma(gate.e) * (phi(gate.using(h=z).y) - state.y), z
-
-
 @cell(gates="i f g o r", states="r c", phi="tanh", sigma="sigmoid")
-def projected_lstm(gate: Any, state: Any, phi: Any, sigma: Any) -> Any:
-    """A step that ends with a product."""
+def square_projection(gate: Any, state: Any, phi: Any, sigma: Any) -> Any:
+    """A step that ends with a product with a gate's block of U, which has none of W."""
     c = sigma(gate.f) * state.c + sigma(gate.i) * phi(gate.g)
     return gate.using(h=sigma(gate.o) * phi(c)).h.r, c
-
-
-@cell(gates="i f g o", states="h c n m", phi="tanh", sigma="sigmoid")
-def slstm(gate: Any, state: Any, phi: Any, sigma: Any) -> Any:
-    """Four states, max, exp and a division."""
-    decay = -(ops.maximum(-gate.f, 0.0) + ops.log1p(ops.exp(-ops.absolute(gate.f)))) + state.m
-    m = ops.maximum(decay, gate.i)
-    i, f = ops.exp(gate.i - m), ops.exp(decay - m)
-    c, n = f * state.c + i * phi(gate.g), f * ops.absolute(state.n) + i
-    return sigma(gate.o) * c / n, c, n, m
 
 
 @cell(gates="a", states="h", phi="tanh")
@@ -81,8 +35,47 @@ def three_products(gate: Any, state: Any, phi: Any) -> Any:
     return phi(gate.using(h=first * state.h).b), state.h
 
 
+@cell(gates="i f g o", states="r:P c m:P", matrices="R:PH Q:PP V:HP S:HD T:DD", phi="tanh", sigma="sigmoid")
+def two_projections(gate: Any, state: Any, x: Any, matrix: Any, phi: Any, sigma: Any) -> Any:
+    """Matrices of every kind of shape; products of x as it is, of a projected state, and of projected values."""
+    seen = matrix.T @ x
+    forget = sigma(gate.using(x=x * sigma(seen)).f + matrix.V @ state.m)
+    c = forget * state.c + sigma(gate.i) * phi(gate.g + matrix.S @ seen)
+    projected = matrix.R @ (sigma(gate.o) * phi(c))
+    return projected, c, phi(matrix.Q @ projected) - 0.5 * state.m
+
+
+@cell(
+    gates="a", states="h", parameters="gain", constants={"leak": 0.5}, sequences="below",
+    masks={"drop": Mask("dropout", "rate", 0.25)}, phi="tanh",
+)  # fmt: skip
+def everything_beside_x(gate: Any, state: Any, p: Any, constant: Any, sequence: Any, x: Any, phi: Any) -> Any:
+    """A trained vector with a constant, a sequence with a mask, what they make in a product, and x entry by entry."""
+    seen = sequence.drop * (state.h + p.gain * sequence.below)
+    return (1.0 - constant.leak) * state.h + constant.leak * phi(gate.using(h=seen).a + x)
+
+
+@cell(gates="a", states="h n", constants={"period": 3.0}, phi="tanh")
+def wrapping(gate: Any, state: Any, constant: Any, phi: Any) -> Any:
+    """A remainder that a gradient flows through."""
+    angle = ops.remainder(state.n + gate.a, constant.period)
+    return phi(angle) * state.h + angle, angle - 0.25 * state.n
+
+
+@cell(
+    gates="r z n", states="h c t", constants={"period": 1.0}, clock="t period", phi="tanh", sigma="sigmoid"
+)  # fmt: skip
+def clocked_gru(gate: Any, state: Any, constant: Any, phi: Any, sigma: Any) -> Any:
+    """Units that sleep, whose reset gates the others read all the same."""
+    waiting = ops.remainder(state.t, constant.period)
+    z = sigma(gate.z + state.c)
+    n = phi(gate.using(h=sigma(gate.r) * state.h).n)
+    h = z * state.h + (1.0 - z) * n
+    return ops.select(waiting, state.h, h), ops.select(waiting, state.c, n * z), state.t + 1.0
+
+
 OWN: list[Cell] = [
-    peephole_lstm, layer_norm_elman, layer_norm_lstm, min_gru, ind_rnn, lem, projected_lstm, slstm, waiting,
-    three_products,
+    layer_norm_elman, square_projection, waiting, three_products, two_projections, everything_beside_x, wrapping,
+    clocked_gru,
 ]  # fmt: skip
 EVERY: list[Cell] = [*CELLS.values(), *OWN]

@@ -11,8 +11,8 @@ from torch import Tensor
 from ostinato.cells import ACTIVATIONS, Activation, ops
 from ostinato.compiler import Program, levels
 from ostinato.compiler.graph import Node, in_order, node
+from ostinato.compiler.plan import Plan
 from ostinato.compiler.reverse import Gradient, slope_of
-from ostinato.compiler.storage import Storage
 from ostinato.scan import Weights
 
 Values = dict[Node, Tensor]
@@ -24,33 +24,50 @@ _ARITHMETIC: dict[str, Callable[..., Tensor]] = {
 
 @dataclass
 class Step:
-    """One step of one direction: what its nodes read. H units, B rows.
+    """One step of one direction: what its nodes read. B rows; D input size, H units, P projection size.
 
     Attributes:
+        sizes: the numbers that D, H and P stand for.
         x: (B, D) the input.
-        states: (B, H) each, before the step.
+        sequences: (B, H) each, the further input sequences and masks.
+        states: (B, H) or (B, P) each, before the step.
         number: of the step.
         activations: name of each run-time activation by its symbol.
     """
 
     program: Program
     weights: Weights
+    sizes: Mapping[str, int]
     x: Tensor
+    sequences: tuple[Tensor, ...]
     states: tuple[Tensor, ...]
     number: int
     activations: Mapping[str, str]
 
-    @property
-    def units(self) -> int:
-        return self.states[0].shape[-1]
+    def rows(self, index: int) -> slice:
+        """Where a block of W or U stands."""
+        return slice(index * self.sizes["H"], (index + 1) * self.sizes["H"])
 
     def block(self, matrix: str, index: int) -> Tensor:
-        tensor = self.weights.W if matrix == "W" else self.weights.U
-        return tensor[index * self.units : (index + 1) * self.units]
+        if matrix in ("W", "U"):
+            return getattr(self.weights, matrix)[self.rows(index)]
+        return self.weights.matrices[list(self.program.cell.matrices).index(matrix)]
 
     def bias(self, matrix: str, index: int) -> Tensor | float:
-        tensor = self.weights.b if matrix == "W" else self.weights.b_u
-        return 0.0 if tensor is None else tensor[index * self.units : (index + 1) * self.units]
+        held = {"W": self.weights.b, "U": self.weights.b_u}.get(matrix)
+        return 0.0 if held is None else held[self.rows(index)]
+
+    def size(self, value: Node) -> int:
+        """How many entries a row of a value of the forward step has."""
+        if value.op == "input":
+            return self.sizes["D"]
+        if value.op == "state":
+            return self.states[value.attr].shape[-1]
+        return self.sizes[self.program.sizes[value] or "H"]
+
+    def full(self, value: Tensor, size: int) -> Tensor:
+        """A value that may be a single number, as (B, size)."""
+        return value.expand(self.x.shape[0], size)
 
     def leaf(self, value: Node) -> Tensor | None:
         if value.op == "input":
@@ -59,6 +76,8 @@ class Step:
             return self.states[value.attr]
         if value.op == "parameter":
             return self.weights.parameters[value.attr]
+        if value.op == "sequence":
+            return self.sequences[value.attr]
         if value.op in ("step", "constant"):
             number = self.number if value.op == "step" else value.attr
             return torch.tensor(float(number), dtype=torch.float64)
@@ -116,64 +135,85 @@ def forward(step: Step) -> tuple[Tensor, ...]:
 
 @dataclass
 class Back:
-    """The gradients of one step: of x, of the states before it, and of the weights by name."""
+    """The gradients of one step: of x, the sequences, the states before it, and the weights by name."""
 
     x: Tensor
+    sequences: list[Tensor]
     states: list[Tensor]
     weights: dict[str, Tensor]
 
 
 def _come_back(step: Step, gradient: Gradient, vector: Node, columns: list[Tensor]) -> Tensor:
     """What the products that `vector` entered bring back to it."""
+    zero = step.x.new_zeros(step.x.shape[0], step.size(vector))
     entered = gradient.returns.get(vector, [])
-    width = step.x.shape[-1] if vector.op == "input" else step.units
-    zero = step.x.new_zeros(step.x.shape[0], width)
     return sum((columns[index] @ step.block(matrix, k) for index, matrix, k in entered), zero)
 
 
 def _collect(
-    step: Step, gradient: Gradient, columns: list[Tensor], states: list[Tensor], parameters: list[Tensor],
+    step: Step,
+    gradient: Gradient,
+    columns: list[Tensor],
+    amounts: Mapping[Node, Tensor],
     vectors: Mapping[Node, Tensor],
-) -> Back:  # fmt: skip
-    """The gradients outside the step, from those of its columns, as the engine's products make them."""
-    found: dict[str, Tensor] = {}
-    for name in ("W", "U", "b", "b_u"):
-        if (tensor := getattr(step.weights, name)) is not None:
-            found[name] = torch.zeros_like(tensor)
+) -> Back:
+    """The gradients outside the step, from those of its columns, as the engine's products make them; `amounts` are the
+    elementwise parts."""
+    cell = step.program.cell
+    found = {
+        name: torch.zeros_like(tensor)
+        for name in ("W", "U", "b", "b_u")
+        if (tensor := getattr(step.weights, name)) is not None
+    }
+    found.update({name: torch.zeros_like(step.block(name, 0)) for name in cell.matrices})
     for vector, entered in gradient.returns.items():
         for index, matrix, k in entered:
-            rows = slice(k * step.units, (k + 1) * step.units)
+            bias = {"W": "b", "U": "b_u"}.get(matrix)
+            rows = slice(None) if bias is None else step.rows(k)
             found[matrix][rows] += columns[index].T @ vectors[vector]
-            bias = "b" if matrix == "W" else "b_u"
             if bias in found:
                 found[bias][rows] += columns[index].sum(0)
-    for name, amount in zip(step.program.cell.parameters, parameters, strict=True):
-        found[name] = amount.sum(0)
-    for index in range(len(states)):
-        states[index] = states[index] + _come_back(step, gradient, node("state", attr=index), columns)
-    return Back(_come_back(step, gradient, node("input"), columns), states, found)
+    units = step.sizes["H"]
+    for name, value in zip(cell.parameters, gradient.parameters, strict=True):
+        found[name] = step.full(amounts[value], units).sum(0)
+
+    def with_products(value: Node, vector: Node) -> Tensor:
+        return step.full(amounts[value], step.size(vector)) + _come_back(step, gradient, vector, columns)
+
+    return Back(
+        x=with_products(gradient.inputs, node("input")),
+        sequences=[step.full(amounts[value], units) for value in gradient.sequences],
+        states=[with_products(value, node("state", attr=k)) for k, value in enumerate(gradient.states)],
+        weights=found,
+    )
 
 
-def _full(step: Step, value: Tensor) -> Tensor:
-    return value.expand(step.x.shape[0], step.units)
+def _elementwise(gradient: Gradient) -> list[Node]:
+    """What the backward step computes beside the gradients of its columns."""
+    return [*gradient.parameters, gradient.inputs, *gradient.sequences, *gradient.states]
 
 
 def backward(step: Step, gradient: Gradient, incoming: Iterable[Tensor]) -> Back:
     """The gradient program as mathematics: every value may be computed from every other."""
     known = {node("gradient", attr=index): value for index, value in enumerate(incoming)}
     program = step.program
-    for current in in_order([*gradient.columns, *gradient.states, *gradient.parameters]):
+
+    def of_column(index: int) -> Tensor:
+        (value,) = compute([gradient.columns[index]], known, step)
+        return step.full(value, step.size(program.columns[index]))
+
+    for current in in_order([*gradient.columns, *_elementwise(gradient)]):
         if current.op == "returned":
             vector = program.vectors[current.attr]
             columns = [torch.empty(0)] * len(gradient.columns)
             for index, _, _ in gradient.returns[vector]:
-                columns[index] = _full(step, compute([gradient.columns[index]], known, step)[0])
+                columns[index] = of_column(index)
             known[current] = _come_back(step, gradient, vector, columns)
-    columns = [_full(step, value) for value in compute(gradient.columns, known, step)]
-    states = [_full(step, value) for value in compute(gradient.states, known, step)]
-    parameters = [_full(step, value) for value in compute(gradient.parameters, known, step)]
+    columns = [of_column(index) for index in range(len(gradient.columns))]
+    values = _elementwise(gradient)
+    amounts = dict(zip(values, compute(values, known, step), strict=True))
     vectors = dict(zip(gradient.returns, compute(gradient.returns, {}, step), strict=True))
-    return _collect(step, gradient, columns, states, parameters, vectors)
+    return _collect(step, gradient, columns, amounts, vectors)
 
 
 @dataclass
@@ -185,7 +225,7 @@ class Machine:
     """
 
     step: Step
-    storage: Storage
+    plan: Plan
     slots: dict[int, Tensor] = field(default_factory=dict)
     _carried: Values = field(default_factory=dict)
 
@@ -199,36 +239,34 @@ class Machine:
         known.update({mean: values[mean.args[0]].mean(-1, keepdim=True) for mean in part.means})
         return values
 
-    def forward(self) -> tuple[Tensor, ...]:
-        """The states after the step; fills the slots."""
-        program, kept = self.step.program, self.storage.kept
+    def _run(self, step: levels.Step) -> tuple[Tensor, ...]:
         known: Values = {}
-        for part in levels.Step(kept.values(), program.new_states, program.vectors).levels:
+        kept = self.plan.storage.kept if step is self.plan.forward else {}
+        for part in step.levels:
             values = self._level(part, known)
             self.slots.update({slot: values[v] for slot, v in kept.items() if v in values})
-        assert set(self.slots) == set(kept), "a kept value was never computed"
+        assert set(self.slots) >= set(kept), "a kept value was never computed"
         self._carried = {}
-        return tuple(values[new] for new in program.new_states)
+        return tuple(values[new] for new in self.plan.program.new_states)
+
+    def forward(self) -> tuple[Tensor, ...]:
+        """The states after the step; fills the slots."""
+        return self._run(self.plan.forward)
 
     def infer(self) -> tuple[Tensor, ...]:
         """The states after the step; keeps nothing."""
-        program = self.step.program
-        known: Values = {}
-        for part in levels.Step([], program.new_states, program.vectors).levels:
-            values = self._level(part, known)
-        self._carried = {}
-        return tuple(values[new] for new in program.new_states)
+        return self._run(self.plan.inference)
 
     def backward(self, incoming: Iterable[Tensor]) -> Back:
         """The gradients, from the slots; the gradient of column k ends up in slot k."""
-        step, gradient = self.step, self.storage.gradient
-        program = step.program
+        step, storage = self.step, self.plan.storage
+        gradient, program = storage.gradient, step.program
         known = {node("gradient", attr=index): value for index, value in enumerate(incoming)}
-        vectors = dict(zip(program.vectors, (self.slots[k] for k in self.storage.vectors), strict=True))
+        vectors = dict(zip(program.vectors, (self.slots[k] for k in storage.vectors), strict=True))
         vectors.update({v: step.leaf(v) for v in gradient.returns if v not in vectors})
         written: set[int] = set()
-        parameters: dict[Node, Tensor] = {}
-        for part in levels.Step([*gradient.columns, *gradient.parameters], gradient.states).levels:
+        amounts: dict[Node, Tensor] = {}
+        for part in self.plan.backward.levels:
             for current in in_order(part.roots()):
                 if current.op == "returned" and current not in known:
                     vector = program.vectors[current.attr]
@@ -236,14 +274,12 @@ class Machine:
                     assert written.issuperset(columns), "a product reads a column's gradient before it is there"
                     known[current] = _come_back(step, gradient, vector, self._columns(written))
             values = self._level(part, known)
-            parameters.update({v: _full(step, values[v]) for v in gradient.parameters if v in values})
+            amounts.update({v: values[v] for v in _elementwise(gradient) if v in values})
             for index, column in enumerate(gradient.columns):
                 if column in part.results and index not in written:
-                    self.slots[index] = _full(step, values[column])
+                    self.slots[index] = step.full(values[column], step.size(program.columns[index]))
                     written.add(index)
-        states = [_full(step, values[value]) for value in gradient.states]
-        amounts = [parameters[value] for value in gradient.parameters]
-        return _collect(step, gradient, self._columns(written), states, amounts, vectors)
+        return _collect(step, gradient, self._columns(written), amounts, vectors)
 
     def _columns(self, written: set[int]) -> list[Tensor]:
         return [self.slots[k] if k in written else torch.empty(0) for k in range(len(self.step.program.columns))]

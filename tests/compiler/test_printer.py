@@ -95,7 +95,8 @@ def test_printing_does_not_depend_on_what_was_printed_before() -> None:
 @pytest.mark.skipif(shutil.which("g++") is None, reason="there is no g++ here")
 def test_the_engine_compiles_with_every_cell_that_fits_the_contract(tmp_path: Path) -> None:
     (tmp_path / "cells.h").write_text(print_all([*CELLS.values(), *OWN]))
-    arguments = ["-std=c++17", "-fsyntax-only", "-fopenmp", "-DOSTINATO_SET=baseline", "-Werror=uninitialized"]
+    arguments = ["-std=c++17", "-fsyntax-only", "-fopenmp", "-DOSTINATO_SET=baseline", '-DOSTINATO_FLAGS=""']
+    arguments += ["-Werror=uninitialized"]
     ran = subprocess.run(
         ["g++", *arguments, f"-I{ROOT / 'kernels'}", f"-I{tmp_path}", str(ROOT / "kernels" / "engine.cpp")],
         capture_output=True,

@@ -8,9 +8,11 @@ from typing import Any
 
 import pytest
 
-from ostinato.cells import Cell, cell
+from ostinato.cells import CELLS, Cell, cell, ops
 from ostinato.compiler.cpp import print_cell
 from ostinato.compiler.table import LIMITS
+
+from .cells import clocked_gru
 
 ROOT = Path(__file__).parents[2]
 
@@ -54,7 +56,7 @@ def _chain(count: int) -> Cell:
     return crowded
 
 
-CROWDED = {"states": (_states, 8), "columns": (_gates, 16), "parameters": (_parameters, 16), "vectors": (_chain, 8)}
+CROWDED = {"states": (_states, 8), "columns": (_gates, 16), "parameters": (_parameters, 32), "vectors": (_chain, 8)}
 
 
 @pytest.mark.parametrize("make, most", CROWDED.values(), ids=CROWDED)
@@ -67,6 +69,24 @@ def test_a_cell_beyond_the_engines_room_is_refused(make: Any, most: int) -> None
 def test_the_limits_are_the_engines() -> None:
     text = (ROOT / "kernels" / "call.h").read_text()
     assert {name: int(value) for name, value in re.findall(r"constexpr int (k\w+) = (\d+);", text)} == LIMITS
+
+
+def test_no_unit_sleeps_where_others_read_what_it_computes() -> None:
+    def clock(made: Cell) -> list[str]:
+        return re.findall(r"/\* clock_(?:state|parameter) \*/ (-?\d+)", print_cell(made))
+
+    @cell(gates="a", states="h t", parameters="u", constants={"period": 2.0}, clock="t period")
+    def by_mean(gate: Any, state: Any, p: Any, constant: Any) -> Any:
+        new = p.u * gate.a - ops.row_mean(gate.a)
+        return ops.select(ops.remainder(state.t, constant.period), state.h, new), state.t + 1.0
+
+    @cell(gates="a", states="h t", parameters="u", constants={"period": 2.0}, clock="t period")
+    def by_itself(gate: Any, state: Any, p: Any, constant: Any) -> Any:
+        return ops.select(ops.remainder(state.t, constant.period), state.h, p.u * gate.a), state.t + 1.0
+
+    assert clock(CELLS["lstm"]) == clock(clocked_gru) == clock(by_mean) == ["-1", "-1"]
+    assert clock(CELLS["clockwork"]) == ["1", "0"]
+    assert clock(by_itself) == ["1", "1"]
 
 
 def test_a_cell_needs_a_gate() -> None:

@@ -16,7 +16,10 @@ from typing import Any
 Value = Any
 
 #: Every function a namespace must have.
-FUNCTIONS = ("exp", "log1p", "erf", "sqrt", "tanh", "sigmoid", "absolute", "minimum", "maximum", "select", "row_mean")
+FUNCTIONS = (
+    "exp", "log1p", "erf", "sqrt", "tanh", "sigmoid", "absolute", "minimum", "maximum", "remainder", "select",
+    "row_mean",
+)  # fmt: skip
 
 
 @singledispatch
@@ -67,6 +70,11 @@ def maximum(x: Value, y: Any) -> Value:
     return namespace(x).maximum(x, y)
 
 
+def remainder(x: Value, y: Value) -> Value:
+    """x - y * floor(x / y), in 0..y for y > 0; its gradient is that of x alone."""
+    return namespace(x).remainder(x, y)
+
+
 def select(condition: Value, positive: Any, otherwise: Any) -> Value:
     """`positive` where condition > 0, else `otherwise`; no gradient flows into the condition."""
     return namespace(condition).select(condition, positive, otherwise)
@@ -95,6 +103,7 @@ _numbers = SimpleNamespace(
     absolute=abs,
     minimum=min,
     maximum=max,
+    remainder=lambda x, y: x % y,
     select=lambda condition, positive, otherwise: positive if condition > 0 else otherwise,
     row_mean=_no_rows,
 )

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 
 from ..cells import ACTIVATIONS, SYMBOLS, Activation, Cell
-from .graph import Node, node
+from .graph import Node, constant, node
 from .levels import Level, Step
 from .plan import Plan
 from .reverse import slope_of
@@ -78,7 +78,7 @@ def print_activations() -> str:
             f"      case {k}: return {name}_activation::{method}({names});\n" for k, name in enumerate(ACTIVATIONS)
         )
         choices += (
-            f"  template <class V> V {method}({arguments}) const {{\n    switch (number) {{\n{cases}"
+            f"  template <class V> OSTINATO_APART V {method}({arguments}) const {{\n    switch (number) {{\n{cases}"
             "      default: __builtin_unreachable();\n    }\n  }\n"
         )
     parts.append(f"struct any_activation {{\n  int number;\n{choices}}};\n")
@@ -115,6 +115,10 @@ def _level(
             return f"load<V>({_place(places[value.op], value.attr)})"
         if value.op == "parameter":
             return f"load<V>(at.parameters + {value.attr} * at.width + u)"
+        if value.op == "input":
+            return "load<V>(at.input + row * at.input_row + u)"
+        if value.op == "sequence":
+            return f"load<V>({_place('sequences', value.attr)})"
         return "splat<V>(at.step)" if value.op == "step" else None
 
     body = _Body(found)
@@ -163,6 +167,13 @@ def _backward_level(plan: Plan, number: int) -> str:
         place = _place("parameter_gradients", index)
         if value in level.results:
             stores.append((f"store({place}, load<V>({place}) + {{}});", value))
+    if found.inputs in level.results and found.inputs is not constant(0.0):
+        stores.append(("store(at.input_gradient + row * at.input_row + u, {});", found.inputs))
+    stores += [
+        (f"store(at.sequence_gradients + row * at.sequences_row + {index} * at.width + u, {{}});", value)
+        for index, value in enumerate(found.sequences)
+        if value in level.results and value is not constant(0.0)
+    ]
     stores += [
         (f"store({_place('gradient', index)}, {{}});", value)
         for index, value in enumerate(level.last)
@@ -191,14 +202,14 @@ def _entry(plan: Plan, name: str, count: int) -> str:
     )
 
 
-def print_cell(cell: Cell) -> str:
-    """A cell as C++: a struct with a table, and its levels as functions."""
+def print_cell(cell: Cell, name: str = "") -> str:
+    """A cell as C++: a struct, called `name` or as the cell, with a table, and its levels as functions."""
     plan = Plan(cell)
     forward, inference, backward = (len(s.levels) for s in (plan.forward, plan.inference, plan.backward))
     return "".join(
         [
-            *(f"// {line}".rstrip() + "\n" for line in cell.description.splitlines()),
-            f"struct {cell.name} {{\n",
+            *(f"// {line}".rstrip("\\ ") + "\n" for line in cell.description.splitlines()),
+            f"struct {name or cell.name} {{\n",
             print_table(plan),
             *(_forward_level(plan, number, keep=True) for number in range(forward)),
             *(_forward_level(plan, number, keep=False) for number in range(inference)),
@@ -221,5 +232,21 @@ def print_all(cells: Iterable[Cell]) -> str:
             print_activations(),
             *(print_cell(cell) for cell in cells),
             f"#define OSTINATO_CELLS(F) {names}\n",
+        ]
+    )
+
+
+def print_library(cell: Cell) -> str:
+    """The source of a shared library that holds one cell, for the engine to load."""
+    return "\n".join(
+        [
+            '#include "cell.h"\n',
+            "namespace ostinato {\nnamespace OSTINATO_SET {\n",
+            print_activations(),
+            print_cell(cell, "own"),
+            "}\n}\n",
+            'extern "C" __attribute__((visibility("default"))) const ostinato::Cell* ostinato_cell() {',
+            "  static const ostinato::Cell cell = ostinato::OSTINATO_SET::cell_of<ostinato::OSTINATO_SET::own>();",
+            "  return &cell;\n}\n",
         ]
     )

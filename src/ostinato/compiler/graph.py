@@ -5,8 +5,9 @@ constructors simplify as they build (`x * 1`, `x + 0`, constants), so nothing el
 
 Leaves
     input                  the step's input vector x_t
+    sequence s             what further input sequence s holds at this step
     state s                state s before the step
-    parameter p            one value a unit
+    parameter p            one value a unit, trained or constant
     step                   the number of the step
     constant v
     and, in the backward step: gradient s (of state s after the step), saved k (what slot k of the forward step kept)
@@ -29,9 +30,9 @@ from ..cells import ops
 
 ELEMENTWISE = {
     "add", "sub", "mul", "div", "neg", "exp", "log1p", "erf", "sqrt", "tanh", "sigmoid", "absolute", "minimum",
-    "maximum", "select", "activate", "keep", "reload", "slope",
+    "maximum", "remainder", "select", "activate", "keep", "reload", "slope",
 }  # fmt: skip
-LEAVES = {"input", "state", "parameter", "step", "constant", "gradient", "saved"}
+LEAVES = {"input", "sequence", "state", "parameter", "step", "constant", "gradient", "saved"}
 
 
 class Node:
@@ -52,6 +53,11 @@ class Node:
         raise TypeError(
             "a cell's equations cannot branch on data; write select(condition, positive, otherwise) instead of if"
         )
+
+    def _compared(self, other: object) -> bool:
+        return bool(self)
+
+    __lt__ = __le__ = __gt__ = __ge__ = _compared
 
     def __add__(self, other: Operand) -> Node:
         return add(self, lift(other))

@@ -29,4 +29,5 @@ class Plan:
         self.forward = Step(self.storage.kept.values(), new_states, vectors)
         self.inference = Step([], new_states, vectors)
         found = self.storage.gradient
-        self.backward = Step([*found.columns, *found.parameters], found.states)
+        results = [*found.columns, *found.parameters, found.inputs, *found.sequences]
+        self.backward = Step(results, found.states)

@@ -18,13 +18,17 @@ class Gradient:
         columns: the gradient of each column of the forward products.
         states: for each state, the elementwise part of the gradient of the state before the step; the engine adds
             the products of `returns` to it.
-        parameters: what one step and row add to each per-unit parameter's gradient.
+        parameters: what one step and row add to the gradient of each per-unit vector, constants included.
+        inputs: the elementwise part of the gradient of the input; the engine adds the products of `returns` to it.
+        sequences: the gradient of each further input sequence.
         returns: for each vector that entered products the columns it entered: [(column, matrix, block)].
     """
 
     columns: tuple[Node, ...]
     states: tuple[Node, ...]
     parameters: tuple[Node, ...]
+    inputs: Node
+    sequences: tuple[Node, ...]
     returns: dict[Node, list[tuple[int, str, int]]]
 
 
@@ -50,6 +54,7 @@ RULES: dict[str, Callable[[tuple[Node, ...], Node, Node], list[Node]]] = {
     "absolute": lambda a, y, d: [select(a[0], d, select(neg(a[0]), neg(d), constant(0.0)))],
     "minimum": lambda a, y, d: [select(a[1] - a[0], d, constant(0.0)), select(a[1] - a[0], constant(0.0), d)],
     "maximum": lambda a, y, d: [select(a[0] - a[1], d, constant(0.0)), select(a[0] - a[1], constant(0.0), d)],
+    "remainder": lambda a, y, d: [d, constant(0.0)],
     "select": lambda a, y, d: _slope_of_select(a, d),
     "row_mean": lambda a, y, d: [node("row_mean", d)],
 }
@@ -89,11 +94,16 @@ def gradient(program: Program) -> Gradient:
         for arg, amount in zip(current.args, amounts, strict=True):
             _accumulate(adjoints, arg, amount)
 
-    count = range(len(program.cell.states))
+    def of(leaf: str, count: int) -> tuple[Node, ...]:
+        return tuple(adjoints.get(node(leaf, attr=k), zero) for k in range(count))
+
+    cell = program.cell
     return Gradient(
         columns=tuple(adjoints.get(column, zero) for column in program.columns),
-        states=tuple(adjoints.get(node("state", attr=index), zero) for index in count),
-        parameters=tuple(adjoints.get(node("parameter", attr=k), zero) for k in range(len(program.cell.parameters))),
+        states=of("state", len(cell.states)),
+        parameters=of("parameter", len(cell.parameters)),
+        inputs=adjoints.get(node("input"), zero),
+        sequences=of("sequence", len(cell.inputs)),
         returns=returns,
     )
 

@@ -84,8 +84,10 @@ def store(program: Program, gradient: Gradient) -> Storage:
     columns = [keeper(value) for value in gradient.columns]
     states = [keeper(value) for value in gradient.states]
     parameters = [keeper(value) for value in gradient.parameters]
+    inputs = keeper(gradient.inputs)
+    sequences = [keeper(value) for value in gradient.sequences]
 
-    roots = columns + states + parameters
+    roots = [*columns, *states, *parameters, inputs, *sequences]
     levels, last = level_of(roots), _last_uses(roots)
     free = {value: saved for value, saved in keeper.kept.items() if value not in program.vectors}
     slot_of: dict[Node, int] = {}
@@ -136,6 +138,8 @@ def store(program: Program, gradient: Gradient) -> Storage:
             columns=tuple(placed(value) for value in columns),
             states=tuple(placed(value) for value in states),
             parameters=tuple(placed(value) for value in parameters),
+            inputs=placed(inputs),
+            sequences=tuple(placed(value) for value in sequences),
             returns=gradient.returns,
         ),
     )
