@@ -11,12 +11,32 @@ from hypothesis import strategies as st
 
 from ostinato.cells import Cell
 
-from .problems import Problem, assert_close, assert_identical, evaluate, every_cell, forward, tensors
+from .problems import (
+    Problem,
+    Results,
+    assert_close,
+    assert_identical,
+    at_steps,
+    evaluate,
+    every_cell,
+    forward,
+    judged,
+    leaves,
+    of_rows,
+    representatives,
+    tensors,
+    wanting,
+)
 
 DTYPE = torch.float64
-CELLS_UNDER_TEST = pytest.mark.parametrize("cell", every_cell(), ids=lambda cell: cell.name)
-few = settings(
-    max_examples=12, deadline=None, derandomize=True, suppress_health_check=[HealthCheck.function_scoped_fixture]
+EVERY_CELL = pytest.mark.parametrize("cell", every_cell(), ids=lambda cell: cell.name)
+REPRESENTATIVES = pytest.mark.parametrize("cell", representatives(), ids=lambda cell: cell.name)
+JUDGED = pytest.mark.parametrize("cell, backend", judged(), ids=lambda one: getattr(one, "name", one))
+few, fewer = (
+    settings(
+        max_examples=count, deadline=None, derandomize=True, suppress_health_check=[HealthCheck.function_scoped_fixture]
+    )
+    for count in (6, 3)
 )
 sizes = st.fixed_dictionaries(
     {
@@ -30,103 +50,112 @@ sizes = st.fixed_dictionaries(
 )
 
 
-@CELLS_UNDER_TEST
-@few
+def with_gradients(given: Results, out: Results) -> Results:
+    """Results, and the gradients of the sum of their squares."""
+    wrt = wanting(given)
+    total = sum(t.square().sum() for t in out.values() if t.requires_grad)
+    gradients = torch.autograd.grad(total, list(wrt.values()), materialize_grads=True)
+    return {**{n: t.detach() for n, t in out.items()}, **{f"d{n}": g for n, g in zip(wrt, gradients, strict=True)}}
+
+
+@EVERY_CELL
+@fewer
 @given(size=sizes, cut=st.floats(0, 1))
-def test_a_sequence_in_two_parts_is_one(cell: Cell, backend: str, size: dict[str, int], cut: float) -> None:
-    whole = Problem(cell, **{**size, "K": 1, "T": size["T"] + 1})
+def test_a_sequence_in_two_parts_is_one(cell: Cell, engine: str, size: dict[str, int], cut: float) -> None:
+    whole = Problem(cell, **{**size, "K": 1, "T": size["T"] + 1}, every=True)
     k = 1 + int(cut * (whole.T - 2))
-    leaves = {name: t.requires_grad_() for name, t in tensors(whole).items()}
-    first = forward(replace(whole, T=k), {**leaves, "x": leaves["x"][:, :k]}, backend)
+    inputs = leaves(whole)
+    first = forward(replace(whole, T=k), at_steps(whole, inputs, lambda t: t[:, :k]), engine)
     carried = {f"{name}0": first[name] for name in cell.states}
-    second = forward(replace(whole, T=whole.T - k), {**leaves, **carried, "x": leaves["x"][:, k:]}, backend)
-    got = {**second, "outputs": torch.cat([first["outputs"], second["outputs"]], 1)}
-    want = forward(whole, leaves, backend)
-    for out in (got, want):
-        total = sum(t.square().sum() for t in out.values())
-        grads = torch.autograd.grad(total, list(leaves.values()))
-        out.update({f"d{name}": g for name, g in zip(leaves, grads, strict=True)})
-    assert_close(got, want, DTYPE, whole.T)
+    rest = at_steps(whole, {**inputs, **carried}, lambda t: t[:, k:])
+    second = forward(replace(whole, T=whole.T - k), rest, engine)
+    got = {**second, **{name: torch.cat([first[name], second[name]], 1) for name in whole.sequences}}
+    want = forward(whole, inputs, engine)
+    assert_close(with_gradients(inputs, got), with_gradients(inputs, want), DTYPE, whole.T)
 
 
-@CELLS_UNDER_TEST
+@JUDGED
 @few
 @given(size=sizes, ragged=st.booleans())
 def test_permuting_the_batch_permutes_the_results(cell: Cell, backend: str, size: dict[str, int], ragged: bool) -> None:
     generator = torch.Generator().manual_seed(size["seed"])
     order = torch.randperm(size["B"], generator=generator)
     lengths = torch.randint(0, size["T"] + 1, (size["B"],), generator=generator)
-    straight = Problem(cell, **size, lengths=tuple(lengths.tolist()) if ragged else None)
+    straight = Problem(cell, **size, lengths=tuple(lengths.tolist()) if ragged else None, every=True)
     permuted = replace(straight, lengths=tuple(lengths[order].tolist()) if ragged else None)
     inputs = tensors(straight)
-    mixed = {**inputs, "x": inputs["x"][order], **{f"{n}0": inputs[f"{n}0"][:, order] for n in cell.states}}
     want = forward(straight, inputs, backend)
-    want = {"outputs": want["outputs"][order], **{name: want[name][:, order] for name in cell.states}}
-    got = forward(permuted, mixed, backend)
+    want = {name: t[order] if name in straight.sequences else t[:, order] for name, t in want.items()}
+    got = forward(permuted, of_rows(straight, inputs, order), backend)
     if backend == "cpu":
         assert_identical(got, want)
     assert_close(got, want, DTYPE, straight.T)
 
 
-@CELLS_UNDER_TEST
+@JUDGED
 @few
 @given(size=sizes, more=st.integers(1, 4))
 def test_appended_padding_changes_nothing(cell: Cell, backend: str, size: dict[str, int], more: int) -> None:
     lengths = torch.randint(0, size["T"] + 1, (size["B"],), generator=torch.Generator().manual_seed(size["seed"]))
-    short = Problem(cell, **size, lengths=tuple(lengths.tolist()))
+    short = Problem(cell, **size, lengths=tuple(lengths.tolist()), every=True)
     long = replace(short, T=short.T + more)
     inputs = tensors(short)
-    padding = torch.full((short.B, more, short.D), torch.nan, dtype=DTYPE)
-    names = ("outputs", *cell.states)
 
-    def results(problem: Problem, x: torch.Tensor) -> dict[str, torch.Tensor]:
-        leaves = {name: t.clone().requires_grad_() for name, t in {**inputs, "x": x}.items()}
-        out = forward(problem, leaves, backend)
-        total = sum(out[name].square().sum() for name in names)
-        grads = torch.autograd.grad(total, list(leaves.values()))
-        return {**out, **{f"d{name}": g for name, g in zip(leaves, grads, strict=True)}}
+    def results(problem: Problem, given: Results) -> Results:
+        given = {name: t.requires_grad_(name not in problem.constants) for name, t in given.items()}
+        return with_gradients(given, forward(problem, given, backend))
 
-    want, got = results(short, inputs["x"]), results(long, torch.cat([inputs["x"], padding], 1))
-    assert got["outputs"][:, short.T :].eq(0).all()
-    assert got["dx"][:, short.T :].eq(0).all()
-    got["outputs"], got["dx"] = got["outputs"][:, : short.T], got["dx"][:, : short.T]
+    def padded(t: torch.Tensor) -> torch.Tensor:
+        return torch.nn.functional.pad(t, (0, 0, 0, more), value=torch.nan)
+
+    got = results(long, at_steps(long, inputs, padded))
+    want = results(short, {name: t.detach() for name, t in inputs.items()})
+    for name in (*short.sequences, *(f"d{name}" for name in short.entering)):
+        assert got[name][:, short.T :].eq(0).all()
+        got[name] = got[name][:, : short.T]
     assert_close(got, want, DTYPE, short.T)
 
 
-@CELLS_UNDER_TEST
+@JUDGED
 @few
 @given(size=sizes)
 def test_reverse_is_flipping_the_input(cell: Cell, backend: str, size: dict[str, int]) -> None:
-    forwards = Problem(cell, **{**size, "K": 1})
-    inputs = tensors(forwards)
-    want = forward(replace(forwards, reverse=(True,)), inputs, backend)
-    got = forward(forwards, {**inputs, "x": inputs["x"].flip(1)}, backend)
-    assert_close({**got, "outputs": got["outputs"].flip(1)}, want, DTYPE, forwards.T)
+    forwards = Problem(cell, **{**size, "K": 1}, every=True)
+    inputs = leaves(forwards)
+    want = with_gradients(inputs, forward(replace(forwards, reverse=(True,)), inputs, backend))
+    got = forward(forwards, at_steps(forwards, inputs, lambda t: t.flip(1)), backend)
+    got = {name: t.flip(1) if name in forwards.sequences else t for name, t in got.items()}
+    assert_close(with_gradients(inputs, got), want, DTYPE, forwards.T)
 
 
-@CELLS_UNDER_TEST
+@JUDGED
 @few
 @given(size=sizes, b=st.integers(0, 14))
 def test_a_row_alone_is_the_row_in_its_batch(cell: Cell, backend: str, size: dict[str, int], b: int) -> None:
-    batch = Problem(cell, **size)
-    b %= batch.B
-    inputs = tensors(batch)
-    together = evaluate(batch, inputs, backend, loss=["outputs"], wrt=["x"])
-    row = {**inputs, "x": inputs["x"][b : b + 1], **{f"{n}0": inputs[f"{n}0"][:, b : b + 1] for n in cell.states}}
-    alone = forward(replace(batch, B=1), row, backend)
-    want = {"outputs": together["outputs"][b : b + 1], **{name: together[name][:, b : b + 1] for name in cell.states}}
+    batch = Problem(cell, **size, every=True)
+    row = slice(b % batch.B, b % batch.B + 1)
+    inputs = leaves(batch)
+    together = with_gradients(inputs, forward(batch, inputs, backend))
+    one = {name: t.detach().requires_grad_(t.requires_grad) for name, t in of_rows(batch, inputs, row).items()}
+    alone = with_gradients(one, forward(replace(batch, B=1), one, backend))
+    want = {name: together[name][row] for name in (*batch.sequences, *(f"d{name}" for name in batch.entering))}
+    want |= {name: together[name][:, row] for n in cell.states for name in (n, f"d{n}0")}
+    got = {name: alone[name] for name in want}
     if backend == "cpu":
-        assert_identical(alone, want)
-    assert_close(alone, want, DTYPE, batch.T)
+        assert_identical(got, want)
+    assert_close(got, want, DTYPE, batch.T)
 
 
-@CELLS_UNDER_TEST
-@pytest.mark.parametrize("dtype", [torch.float32, torch.float64], ids=["float", "double"])
-@pytest.mark.parametrize("lengths", [None, "ragged"])
-def test_the_number_of_threads_changes_no_bit(cell: Cell, dtype: torch.dtype, lengths: str | None, engine: str) -> None:
-    for H, B, T in ((65, 33, 20), (17, 90, 15), (45, 1, 150), (64, 5, 30)):
+@REPRESENTATIVES
+@pytest.mark.parametrize("ragged", [False, True], ids=["full", "ragged"])
+def test_the_number_of_threads_changes_no_bit(cell: Cell, ragged: bool, engine: str) -> None:
+    """Many rows, more rows than units, one long row, few rows; all of them enough work for several threads."""
+    for H, B, T, dtype in (
+        (65, 33, 9, torch.float32), (17, 90, 15, torch.float64),
+        (45, 1, 150, torch.float32), (64, 5, 16, torch.float64),
+    ):  # fmt: skip
         steps = torch.randint(0, T + 1, (B,), generator=torch.Generator().manual_seed(B)).tolist()
-        problem = Problem(cell, H=H, B=B, T=T, D=5, K=2, lengths=tuple(steps) if lengths else None)
+        problem = Problem(cell, H=H, B=B, T=T, D=5, K=2, lengths=tuple(steps) if ragged else None, every=True)
         inputs = tensors(problem, dtype)
         torch.set_num_threads(1)
         one = evaluate(problem, inputs, engine)

@@ -2,6 +2,8 @@
 
 from .cpu import KERNEL_DTYPES
 from .dispatch import Backend, Choice, choose, run, scan, watch
+from .lowest import lowest
+from .parameters import Parameter, Structure, Values, projects
 from .request import Request, Weights, make_request
 from .workspace import release_workspace
 
@@ -9,10 +11,15 @@ __all__ = [
     "KERNEL_DTYPES",
     "Backend",
     "Choice",
+    "Parameter",
     "Request",
+    "Structure",
+    "Values",
     "Weights",
     "choose",
+    "lowest",
     "make_request",
+    "projects",
     "release_workspace",
     "run",
     "scan",

@@ -6,13 +6,13 @@ import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import Any
+from typing import Any, cast
 
 import torch
 from torch import Tensor
 
 from ..cells import ACTIVATIONS, CELLS, Cell
-from . import _engine, reference
+from . import _engine, builder, reference
 from .request import Request, Weights
 from .workspace import Lease, empty
 
@@ -23,7 +23,7 @@ _WORTH_A_THREAD = 1 << 18
 KERNEL_DTYPES = (torch.float32, torch.float64)
 
 _NUMBER_OF = {name: number for number, name in enumerate(ACTIVATIONS)}
-_CELLS = {description["name"]: (number, description) for number, description in enumerate(_engine.cells())}
+_CELLS = {one["name"]: {**one, "number": number} for number, one in enumerate(_engine.cells())}
 _RELEASED = torch.empty(0)
 
 #: A process forked from this one has none of its threads, and GNU's OpenMP would wait for them for ever.
@@ -41,8 +41,6 @@ def instruction_set() -> str:
 def why_not(request: Request) -> str | None:
     """Why the kernels cannot serve a request, or None if they can."""
     x = request.x
-    if CELLS.get(request.cell.name) is not request.cell or request.cell.name not in _CELLS:
-        return f"no kernel is compiled for the cell {request.cell.name}"
     if x.device.type != "cpu":
         return f"the kernels run on the CPU, and the input is on {x.device}"
     if x.dtype not in KERNEL_DTYPES:
@@ -58,7 +56,15 @@ def why_not(request: Request) -> str | None:
         return "torch.func transforms need differentiable torch operations"
     if torch.autograd.forward_ad._current_level >= 0:
         return "forward-mode derivatives need differentiable torch operations"
-    return None
+    kernel = _kernel(request.cell)
+    return kernel if isinstance(kernel, str) else None
+
+
+def _kernel(cell: Cell) -> dict[str, Any] | str:
+    """The engine's description of a cell, with its number; or why it has none."""
+    if CELLS.get(cell.name) is cell and cell.name in _CELLS:
+        return _CELLS[cell.name]
+    return builder.find(cell)
 
 
 @dataclass(frozen=True)
@@ -130,25 +136,35 @@ class _Caller:
     def __init__(self, request: Request) -> None:
         self.ragged = _ragged(request)
         given = request.tensors()
+        last = len(given) - sum(map(len, request.sequences))
         addressable = [_features_contiguous(request.x)]
-        addressable += [t.resolve_neg() if t.dim() == 2 else t.contiguous().resolve_neg() for t in given[1:]]
+        addressable += [t.resolve_neg() if t.dim() == 2 else t.contiguous().resolve_neg() for t in given[1:last]]
+        addressable += [_features_contiguous(sequence) for sequence in given[last:]]
         if any(one is not other for one, other in zip(given, addressable, strict=True)):
             request = request.bind(addressable)
         self.request = request
-        self.number, self.description = _CELLS[request.cell.name]
+        self.description = cast("dict[str, Any]", _kernel(request.cell))
         lanes = _engine.lanes(request.x.dtype == torch.float64)
-        self.width = -(-request.units // lanes) * lanes
+        widest = max(request.units, request.x.shape[-1]) if self.description["wide"] else request.units
+        self.width = -(-widest // lanes) * lanes
+        #: the states whose sequences the engine writes: the first always, since it is where the steps look back to
+        self.outputs_of = (0, *(state for state in request.outputs if state))
         self.tokens = request.batch * request.steps if self.ragged is None else int(self.ragged.tokens[-1])
 
     def lease(self) -> Lease:
         """Room for what one direction keeps for its backward pass."""
         return Lease(self.tokens * self.description["slots"] * self.width, self.request.x.dtype)
 
-    def call(self, direction: int, y: Tensor, slots: Lease | None) -> Any:
+    def call(self, direction: int, found: Sequence[Tensor], slots: Lease | None) -> Any:
         request = self.request
         call, w = _engine.Call(), request.weights[direction]
-        call.cell, call.units, call.steps, call.batch = self.number, request.units, request.steps, request.batch
-        call.input_size = request.x.shape[-1]
+        call.cell, call.units, call.steps, call.batch = (
+            self.description["number"],
+            request.units,
+            request.steps,
+            request.batch,
+        )
+        call.input_size, call.projection = request.x.shape[-1], request.projection
         call.phi = _NUMBER_OF[str(request.activations.get("phi", "linear"))]
         call.sigma = _NUMBER_OF[str(request.activations.get("sigma", "linear"))]
         work = self.tokens * request.units * (request.units + call.input_size)
@@ -163,37 +179,46 @@ class _Caller:
         if request.mask is not None:
             call.mask, (call.mask_row, call.mask_step) = request.mask.data_ptr(), request.mask.stride()
         call.x = _sequence(request.x, request.layout)
-        call.y = _sequence(y, request.layout, direction * request.units)
-        blocks = tuple(request.program.blocks.values())
-        call.blocks = _blocks(request.cell, blocks, request.order(direction))
-        for k, matrix in enumerate((w.W, w.U)):
+        for state, y in zip(self.outputs_of, found, strict=True):
+            call.set_y(state, _sequence(y, request.layout, direction * request.state_size(state)))
+        for k, sequence in enumerate(request.sequences[direction]):
+            call.set_sequence(k, _sequence(sequence, request.layout))
+        blocks = request.program.blocks
+        call.blocks = _blocks(request.cell, (blocks["W"], blocks["U"]), request.order(direction))
+        for k, matrix in enumerate((w.W, w.U, *w.matrices)):
             if matrix is not None:
                 call.set_weights(k, _matrix(matrix))
+        call.reach = _address(w.reach)
         call.bias = [_address(w.b), _address(w.b_u)]
-        call.parameters = _padded([p.data_ptr() for p in w.parameters])
-        for s, state in enumerate(request.initial_state or ()):
-            call.set_initial(s, _matrix(state[direction]))
+        call.parameters = _padded([p.data_ptr() for p in w.parameters], 32)
+        for s, initial in enumerate(request.initial_state or ()):
+            call.set_initial(s, _matrix(initial[direction]))
         if slots is not None:
             call.keep, call.slots = True, slots.address
         return call
 
-    def outputs(self) -> tuple[Tensor, list[Tensor]]:
-        """Room for the outputs and the final states."""
-        request = self.request
-        shape = (*request.x.shape[:-1], len(request.weights) * request.units)
-        finals = [request.x.new_empty(len(request.weights), request.batch, request.units) for _ in request.cell.states]
-        return empty(shape, request.x), finals
+    def outputs(self) -> tuple[list[Tensor], list[Tensor]]:
+        """Room for the output sequences, in the order of `outputs_of`, and for the final states."""
+        request, directions = self.request, len(self.request.weights)
+        leading = request.x.shape[:-1]
+        sizes = [request.state_size(state) for state in range(len(request.cell.states))]
+        found = [empty((*leading, directions * sizes[state]), request.x) for state in self.outputs_of]
+        return found, [request.x.new_empty(directions, request.batch, size) for size in sizes]
 
-    def forward(self, y: Tensor, finals: Sequence[Tensor], leases: Sequence[Lease | None]) -> None:
+    def asked(self, found: Sequence[Tensor]) -> tuple[Tensor, ...]:
+        """Of the output sequences those that the request asks for, in its order."""
+        return tuple(found[self.outputs_of.index(state)] for state in self.request.outputs)
+
+    def forward(self, found: Sequence[Tensor], finals: Sequence[Tensor], leases: Sequence[Lease | None]) -> None:
         for direction, lease in enumerate(leases):
-            call = self.call(direction, y, lease)
+            call = self.call(direction, found, lease)
             for s, final in enumerate(finals):
                 call.set_final(s, _matrix(final[direction]))
             _engine.forward(call)
 
     def backward(
-        self, y: Tensor, leases: Sequence[Lease], y_gradient: Tensor | None, final_gradients: Sequence[Tensor | None],
-        wanted: Sequence[bool],
+        self, outputs: Sequence[Tensor], leases: Sequence[Lease], y_gradients: Sequence[Tensor | None],
+        final_gradients: Sequence[Tensor | None], wanted: Sequence[bool],
     ) -> list[Tensor | None]:  # fmt: skip
         """The gradients of `request.tensors()`, None where not wanted."""
         request = self.request
@@ -203,12 +228,17 @@ class _Caller:
         rest = iter(found)
         x_gradient = next(rest)
         state_gradients = [next(rest) for _ in request.initial_state or ()]
-        y_gradient = None if y_gradient is None else _features_contiguous(y_gradient)
+        weight_gradients = [[next(rest) for _ in w.tensors()] for w in request.weights]
+        sequence_gradients = [[next(rest) for _ in given] for given in request.sequences]
+        y_gradients = [None if g is None else _features_contiguous(g) for g in y_gradients]
         final_gradients = [None if g is None else _features_contiguous(g) for g in final_gradients]
         for direction, lease in enumerate(leases):
-            call = self.call(direction, y, lease)
-            if y_gradient is not None:
-                call.y_gradient = _sequence(y_gradient, request.layout, direction * request.units)
+            call = self.call(direction, outputs, lease)
+            for state, gradient in zip(request.outputs, y_gradients, strict=True):
+                if gradient is not None:
+                    call.set_y_gradient(
+                        state, _sequence(gradient, request.layout, direction * request.state_size(state))
+                    )
             if x_gradient is not None:
                 call.x_gradient = _sequence(x_gradient, request.layout)
                 call.add_to_x_gradient = direction > 0
@@ -218,18 +248,22 @@ class _Caller:
             for s, gradient in enumerate(state_gradients):
                 if gradient is not None:
                     call.set_initial_gradient(s, _matrix(gradient[direction]))
-            _ask_for_weights(call, request.weights[direction], rest)
+            _ask_for_weights(call, request.weights[direction], weight_gradients[direction])
+            for k, gradient in enumerate(sequence_gradients[direction]):
+                if gradient is not None:
+                    call.set_sequence_gradient(k, _sequence(gradient, request.layout))
             _engine.backward(call)
         return found
 
 
-def _ask_for_weights(call: Any, weights: Weights, gradients: Any) -> None:
-    into = [None if t is None else next(gradients) for t in (weights.W, weights.U, weights.b, weights.b_u)]
-    for k, gradient in enumerate(into[:2]):
+def _ask_for_weights(call: Any, weights: Weights, gradients: Sequence[Tensor | None]) -> None:
+    rest = iter(gradients)
+    into = [None if t is None else next(rest) for t in (weights.W, weights.U, weights.b, weights.b_u)]
+    call.bias_gradient = [_address(gradient) for gradient in into[2:]]
+    call.parameters_gradient = _padded([_address(next(rest)) for _ in weights.parameters], 32)
+    for k, gradient in enumerate((*into[:2], *rest)):
         if gradient is not None:
             call.set_weights_gradient(k, _matrix(gradient))
-    call.bias_gradient = [_address(gradient) for gradient in into[2:]]
-    call.parameters_gradient = _padded([_address(next(gradients)) for _ in weights.parameters])
 
 
 class _Scan(torch.autograd.Function):
@@ -239,55 +273,59 @@ class _Scan(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, request: Request, *tensors: Tensor) -> tuple[Tensor, ...]:
         caller = _Caller(request)
-        y, finals = caller.outputs()
+        found, finals = caller.outputs()
         ctx.leases = [caller.lease() for _ in request.weights]
-        caller.forward(y, finals, ctx.leases)
-        ctx.save_for_backward(*tensors, y)
+        caller.forward(found, finals, ctx.leases)
+        ctx.save_for_backward(*tensors, *found)
         ctx.form = request.bind([_RELEASED] * len(tensors))
         ctx.set_materialize_grads(False)
-        return (y, *finals)
+        return (*caller.asked(found), *finals)
 
     @staticmethod
-    def backward(ctx: Any, y_gradient: Tensor | None, *final_gradients: Tensor | None) -> tuple[Tensor | None, ...]:
-        *tensors, y = ctx.saved_tensors
+    def backward(ctx: Any, *gradients: Tensor | None) -> tuple[Tensor | None, ...]:
+        count = len(ctx.needs_input_grad) - 1
+        tensors, found = ctx.saved_tensors[:count], ctx.saved_tensors[count:]
         request = ctx.form.bind(tensors)
         wanted = ctx.needs_input_grad[1:]
+        y_gradients, final_gradients = gradients[: len(request.outputs)], gradients[len(request.outputs) :]
         if torch.is_grad_enabled():
-            return (None, *_differentiable(request, y_gradient, final_gradients, wanted))
+            return (None, *_differentiable(request, gradients, wanted))
         caller = _Caller(request)
         leases, ctx.leases = ctx.leases, None
         if leases is None:
             leases = [caller.lease() for _ in request.weights]
             again, finals = caller.outputs()
             caller.forward(again, finals, leases)
-        gradients = caller.backward(y, leases, y_gradient, final_gradients, wanted)
+        collected = caller.backward(found, leases, y_gradients, final_gradients, wanted)
         for lease in leases:
             lease.release()
-        return (None, *gradients)
+        return (None, *collected)
 
 
 def _differentiable(
-    request: Request, y_gradient: Tensor | None, final_gradients: Sequence[Tensor | None], wanted: Sequence[bool]
+    request: Request, gradients: Sequence[Tensor | None], wanted: Sequence[bool]
 ) -> list[Tensor | None]:
     """Gradients that can be differentiated again: those of the reference."""
     # one tensor may stand in several places (tied weights), and each place has a gradient of its own
     tensors = [tensor.view_as(tensor) for tensor in request.tensors()]
-    y, finals = reference.run(request.bind(tensors))
-    pairs = [(o, g) for o, g in zip((y, *finals), (y_gradient, *final_gradients), strict=True) if g is not None]
+    found, finals = reference.run(request.bind(tensors))
+    # a state that counts steps depends on nothing that has a gradient
+    pairs = [(o, g) for o, g in zip((*found, *finals), gradients, strict=True) if g is not None and o.requires_grad]
     inputs = [tensor for tensor, want in zip(tensors, wanted, strict=True) if want]
-    found = iter(
+    results = iter(
         torch.autograd.grad([o for o, _ in pairs], inputs, [g for _, g in pairs], create_graph=True, allow_unused=True)
     )
-    return [next(found) if want else None for want in wanted]
+    return [next(results) if want else None for want in wanted]
 
 
-def run(request: Request) -> tuple[Tensor, tuple[Tensor, ...]]:
-    """Outputs and final states of a request that `why_not` has nothing against."""
+def run(request: Request) -> tuple[tuple[Tensor, ...], tuple[Tensor, ...]]:
+    """Output sequences and final states of a request that `why_not` has nothing against."""
     tensors = request.tensors()
     if torch.is_grad_enabled() and any(tensor.requires_grad for tensor in tensors):
-        y, *finals = _Scan.apply(request, *tensors)  # type: ignore[no-untyped-call]
-        return y, tuple(finals)
+        results = _Scan.apply(request, *tensors)  # type: ignore[no-untyped-call]
+        count = len(request.outputs)
+        return tuple(results[:count]), tuple(results[count:])
     caller = _Caller(request)
-    y, states = caller.outputs()
-    caller.forward(y, states, [None] * len(request.weights))
-    return y, tuple(states)
+    found, states = caller.outputs()
+    caller.forward(found, states, [None] * len(request.weights))
+    return caller.asked(found), tuple(states)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
-from typing import Literal
+from typing import Any, Literal
 
 import torch
 from torch import Tensor
@@ -43,15 +43,17 @@ def scan(
     mask: Tensor | None = None,
     padding: Padding = "zero",
     activations: Mapping[str, ActivationLike] | None = None,
+    sequences: Sequence[Sequence[Tensor]] | None = None,
+    outputs: Sequence[str] | None = None,
     backend: Backend | None = None,
-) -> tuple[Tensor, tuple[Tensor, ...]]:
+) -> tuple[Any, tuple[Tensor, ...]]:
     """A cell over a whole sequence, in one or two directions.
 
     Args:
         cell: the equations of one step.
         x: (batch, steps, input size), (steps, batch, input size) or packed (tokens, input size), as `layout` says.
         weights: the weights of each direction; two make the outputs of both stand side by side.
-        initial_state: one tensor (directions, batch, units) a state, in the cell's order; None is zeros.
+        initial_state: one tensor (directions, batch, size of the state) a state, in the cell's order; None is zeros.
         layout: "batch", "time" or "packed".
         reverse: for each direction whether it runs from the last step to the first; by default the second does.
             Outputs stand at their own step either way.
@@ -60,11 +62,13 @@ def scan(
         mask: (batch, steps) bool; a step that is False does not run and carries the states.
         padding: the output at steps that did not run: "zero", or "repeat" the state carried so far.
         activations: other run-time activations than the cell's: {"phi": name or function, "sigma": ...}.
+        sequences: for each direction the cell's further input sequences and masks, laid out as x with `units` features.
+        outputs: names of the states whose whole sequences are wanted; None is the first state's.
         backend: "cpu" or "reference" to insist on one; None lets the library choose.
 
     Returns:
-        The outputs, laid out as x with directions * units features, and the final states, one tensor
-        (directions, batch, units) a state.
+        The outputs, laid out as x with directions * (size of the state) features, a tuple of them if `outputs` is
+        given; and the final states, one tensor (directions, batch, size of the state) a state.
 
     Raises:
         ValueError: an argument does not fit; the sentence names it.
@@ -72,9 +76,10 @@ def scan(
     """
     request = make_request(
         cell, x, weights, initial_state, layout=layout, reverse=reverse, lengths=lengths, batch_sizes=batch_sizes,
-        mask=mask, padding=padding, activations=activations,
+        mask=mask, padding=padding, activations=activations, sequences=sequences, outputs=outputs,
     )  # fmt: skip
-    return run(request, backend)
+    found, finals = run(request, backend)
+    return (found[0] if outputs is None else found), finals
 
 
 def choose(request: Request, backend: Backend | None = None) -> Choice:
@@ -110,12 +115,12 @@ def watch() -> Iterator[list[Choice]]:
         _watchers.remove(taken)
 
 
-def run(request: Request, backend: Backend | None = None) -> tuple[Tensor, tuple[Tensor, ...]]:
-    """Run a checked request; see `scan`."""
+def run(request: Request, backend: Backend | None = None) -> tuple[tuple[Tensor, ...], tuple[Tensor, ...]]:
+    """The sequences of `request.outputs`, and the final states; see `scan`."""
     return _run(request, backend)
 
 
-def _run_eagerly(request: Request, backend: Backend | None) -> tuple[Tensor, tuple[Tensor, ...]]:
+def _run_eagerly(request: Request, backend: Backend | None) -> tuple[tuple[Tensor, ...], tuple[Tensor, ...]]:
     choice = choose(request, backend)
     for taken in _watchers:
         taken.append(choice)
@@ -124,9 +129,11 @@ def _run_eagerly(request: Request, backend: Backend | None) -> tuple[Tensor, tup
     if request.mask is None or request.padding == "repeat":
         return cpu.run(request)
     # behind a masked step the kernels need the state carried so far, so zeros are put in afterwards
-    y, states = cpu.run(replace(request, padding="repeat"))
+    found, states = cpu.run(replace(request, padding="repeat"))
     mask = request.mask if request.layout == "batch" else request.mask.T
-    return torch.where(mask.unsqueeze(-1), y, 0), states
+    return tuple(torch.where(mask.unsqueeze(-1), y, 0) for y in found), states
 
 
-_run: Callable[[Request, Backend | None], tuple[Tensor, tuple[Tensor, ...]]] = torch.compiler.disable(_run_eagerly)
+_run: Callable[[Request, Backend | None], tuple[tuple[Tensor, ...], tuple[Tensor, ...]]] = torch.compiler.disable(
+    _run_eagerly
+)

@@ -30,6 +30,10 @@ def _maximum(x: Tensor, y: Any) -> Tensor:
     return torch.where((x > y) | x.isnan(), x, y)
 
 
+def _remainder(x: Tensor, y: Any) -> Tensor:
+    return torch.remainder(x, y.detach() if isinstance(y, Tensor) else y)
+
+
 _functions = SimpleNamespace(
     exp=torch.exp,
     log1p=torch.log1p,
@@ -40,6 +44,7 @@ _functions = SimpleNamespace(
     absolute=torch.abs,
     minimum=_minimum,
     maximum=_maximum,
+    remainder=_remainder,
     select=_select,
     row_mean=lambda x: x.mean(-1, keepdim=True),
 )
@@ -53,38 +58,45 @@ def _(value: Tensor) -> Any:
 class _Gates:
     """`gate` of one step: the products of x_t and h with every block, made when first asked for."""
 
-    def __init__(self, scan: _Direction, t: int, h: Tensor, sides: str = "WU") -> None:
-        self._scan = scan
-        self._t = t
-        self._h = h
+    def __init__(self, weights: _Direction, x: Tensor, h: Tensor, sides: str = "WU") -> None:
+        self._weights = weights
+        self._vectors = {"W": x, "U": h}
         self._sides = sides
 
     @property
     def x(self) -> _Gates:
-        return _Gates(self._scan, self._t, self._h, "W")
+        return _Gates(self._weights, self._vectors["W"], self._vectors["U"], "W")
 
     @property
     def h(self) -> _Gates:
-        return _Gates(self._scan, self._t, self._h, "U")
+        return _Gates(self._weights, self._vectors["W"], self._vectors["U"], "U")
 
-    def using(self, h: Tensor) -> _Gates:
-        return _Gates(self._scan, self._t, h, self._sides)
+    def using(self, *, x: Tensor | None = None, h: Tensor | None = None) -> _Gates:
+        old = self._vectors
+        return _Gates(self._weights, old["W"] if x is None else x, old["U"] if h is None else h, self._sides)
 
     def __getattr__(self, name: str) -> Tensor:
         parts = []
-        if "W" in self._sides:
-            parts.append(self._scan.from_input[name][self._t])
-        if "U" in self._sides:
-            matrix, bias = self._scan.recurrent[name]
-            product = self._h @ matrix.T
-            parts.append(product if bias is None else product + bias)
+        for side in self._sides:
+            matrix, bias = self._weights.blocks[side][name]
+            parts.append(torch.nn.functional.linear(self._vectors[side], matrix, bias))
         return sum(parts[1:], parts[0])
 
 
-class _Direction:
-    """One direction's weights, cut into gates, and its input products over all steps."""
+class _Matrix:
+    """`matrix.name` of a step."""
 
-    def __init__(self, request: Request, direction: int, x: Tensor) -> None:
+    def __init__(self, tensor: Tensor) -> None:
+        self._tensor = tensor
+
+    def __matmul__(self, vector: Tensor) -> Tensor:
+        return vector @ self._tensor.T
+
+
+class _Direction:
+    """One direction's weights, cut into gates."""
+
+    def __init__(self, request: Request, direction: int) -> None:
         w = request.weights[direction]
         blocks = request.program.blocks
         orders = {m: [g for g in request.order(direction) if g in blocks[m]] for m in ("W", "U")}
@@ -92,12 +104,21 @@ class _Direction:
         def cut(tensor: Tensor | None, matrix: str) -> list[Any]:
             return [None] * len(orders[matrix]) if tensor is None else list(tensor.split(request.units))
 
-        self.from_input = {
-            gate: torch.nn.functional.linear(x, block, bias)
-            for gate, block, bias in zip(orders["W"], cut(w.W, "W"), cut(w.b, "W"), strict=True)
+        U = w.U if w.U is None or w.reach is None else w.U * _reached(w.reach.to(w.U.device), w.U)
+        self.blocks = {
+            side: dict(zip(orders[side], zip(cut(matrix, side), cut(bias, side), strict=True), strict=True))
+            for side, matrix, bias in (("W", w.W, w.b), ("U", U, w.b_u))
         }
-        self.recurrent = dict(zip(orders["U"], zip(cut(w.U, "U"), cut(w.b_u, "U"), strict=True), strict=True))
-        self.parameters = SimpleNamespace(**dict(zip(request.cell.parameters, w.parameters, strict=True)))
+        self.vectors = SimpleNamespace(**dict(zip(request.cell.vectors, w.parameters, strict=True)))
+        further = zip(request.cell.matrices, map(_Matrix, w.matrices), strict=True)
+        self.matrices = SimpleNamespace(**dict(further))
+
+
+def _reached(reach: Tensor, U: Tensor) -> Tensor:
+    """1 where a row of U may look, else 0."""
+    entry = torch.arange(U.shape[1], device=U.device)
+    inside = (entry >= reach[:, :1]) & (entry < reach[:, 1:])
+    return inside.to(U.dtype).repeat(U.shape[0] // len(reach), 1)
 
 
 def _function(chosen: str | Callable[[Tensor], Tensor]) -> Callable[[Tensor], Tensor]:
@@ -105,22 +126,26 @@ def _function(chosen: str | Callable[[Tensor], Tensor]) -> Callable[[Tensor], Te
 
 
 def _one_direction(
-    request: Request, direction: int, x: Tensor, mask: Tensor | None
-) -> tuple[Tensor, tuple[Tensor, ...]]:
+    request: Request, direction: int, x: Tensor, sequences: tuple[Tensor, ...], mask: Tensor | None
+) -> tuple[list[Tensor], tuple[Tensor, ...]]:
     cell = request.cell
-    weights = _Direction(request, direction, x)
+    weights = _Direction(request, direction)
     functions = {symbol: _function(chosen) for symbol, chosen in request.activations.items()}
     if request.initial_state is None:
-        states = tuple(x.new_zeros(request.batch, request.units) for _ in cell.states)
+        states = tuple(x.new_zeros(request.batch, request.state_size(k)) for k in range(len(cell.states)))
     else:
         states = tuple(state[direction] for state in request.initial_state)
-    outputs: list[Tensor] = [states[0]] * request.steps
+    outputs: list[list[Tensor]] = [[states[k]] * request.steps for k in request.outputs]
     order = range(request.steps)
     for number, t in enumerate(reversed(order) if request.reverse[direction] else order):
         new = cell(
-            gate=_Gates(weights, t, states[0]),
+            x=x[t],
+            gate=_Gates(weights, x[t], states[0]),
             state=SimpleNamespace(**dict(zip(cell.states, states, strict=True))),
-            p=weights.parameters,
+            p=weights.vectors,
+            constant=weights.vectors,
+            matrix=weights.matrices,
+            sequence=SimpleNamespace(**{name: s[t] for name, s in zip(cell.inputs, sequences, strict=True)}),
             t=number,
             **functions,
         )
@@ -128,8 +153,9 @@ def _one_direction(
             runs = mask[t].unsqueeze(-1)
             new = tuple(torch.where(runs, after, before) for after, before in zip(new, states, strict=True))
         states = new
-        outputs[t] = states[0]
-    return torch.stack(outputs), states
+        for sequence, k in zip(outputs, request.outputs, strict=True):
+            sequence[t] = states[k]
+    return [torch.stack(sequence) for sequence in outputs], states
 
 
 def _pack(padded: Tensor, batch_sizes: Tensor) -> Tensor:
@@ -141,29 +167,37 @@ def _unpack(packed: Tensor, batch_sizes: Tensor, batch: int) -> Tensor:
     return torch.stack([torch.nn.functional.pad(step, (0, 0, 0, batch - len(step))) for step in steps])
 
 
-def run(request: Request) -> tuple[Tensor, tuple[Tensor, ...]]:
-    """Outputs and final states, as `scan.scan` describes them, by plain differentiable torch operations."""
-    x = request.x
-    if request.layout == "packed":
-        assert request.batch_sizes is not None
-        x = _unpack(x, request.batch_sizes, request.batch)
-    elif request.layout == "batch":
-        x = x.transpose(0, 1)
+def _by_time(request: Request, x: Tensor) -> Tensor:
+    """A sequence as (T, B, ...)."""
+    if request.batch_sizes is not None:
+        return _unpack(x, request.batch_sizes, request.batch)
+    return x.transpose(0, 1) if request.layout == "batch" else x
+
+
+def _as_asked(request: Request, y: Tensor) -> Tensor:
+    """A sequence (T, B, ...) laid out as the request's input."""
+    if request.batch_sizes is not None:
+        return _pack(y, request.batch_sizes)
+    return y.transpose(0, 1) if request.layout == "batch" else y
+
+
+def run(request: Request) -> tuple[tuple[Tensor, ...], tuple[Tensor, ...]]:
+    """Output sequences and final states, as `dispatch.run` describes them, by plain differentiable torch operations."""
+    x = _by_time(request, request.x)
+    sequences = [[_by_time(request, one) for one in given] for given in request.sequences]
     mask = request.mask.T if request.mask is not None else None
     if request.lengths is not None:
         steps = torch.arange(request.steps).unsqueeze(1)
         mask = (steps if request.padded == "right" else steps.flip(0)) < request.lengths
     if mask is not None:
         mask = mask.to(x.device)
-        x = torch.where(mask.unsqueeze(-1), x, 0)
+        runs = mask.unsqueeze(-1)
+        x = torch.where(runs, x, 0)
+        sequences = [[torch.where(runs, one, 0) for one in given] for given in sequences]
 
-    outputs, finals = zip(*(_one_direction(request, k, x, mask) for k in range(len(request.weights))), strict=True)
-    y = torch.cat(outputs, -1)
+    by_direction = [_one_direction(request, k, x, tuple(sequences[k]), mask) for k in range(len(request.weights))]
+    found = [torch.cat(both, -1) for both in zip(*(outputs for outputs, _ in by_direction), strict=True)]
     if mask is not None and request.padding == "zero":
-        y = torch.where(mask.unsqueeze(-1), y, 0)
-    if request.layout == "packed":
-        assert request.batch_sizes is not None
-        y = _pack(y, request.batch_sizes)
-    elif request.layout == "batch":
-        y = y.transpose(0, 1)
-    return y, tuple(torch.stack(state) for state in zip(*finals, strict=True))
+        found = [torch.where(runs, y, 0) for y in found]
+    finals = zip(*(states for _, states in by_direction), strict=True)
+    return tuple(_as_asked(request, y) for y in found), tuple(torch.stack(state) for state in finals)

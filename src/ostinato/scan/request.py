@@ -20,15 +20,18 @@ ActivationLike = str | Callable[[Tensor], Tensor]
 
 @dataclass(frozen=True)
 class Weights:
-    """The weights of one direction of a cell with H units and input size D.
+    """The weights of one direction of a cell with H units, input size D and output size O: H, or P in a projection.
 
     Attributes:
         W: (gates * H, D), one block of H rows a gate; None for a cell that multiplies no input.
-        U: (gates * H, H), likewise; None for a cell without recurrent product.
+        U: (gates * H, O), likewise; None for a cell without recurrent product.
         b: (gates * H), the bias beside W, or None.
         b_u: (gates * H), the bias beside U, or None.
-        parameters: the per-unit vectors (H), in the cell's order.
+        parameters: the per-unit vectors (H), in the cell's order: its parameters, then its constants.
+        matrices: the cell's further matrices, in its order, of the shapes that it declares.
         order: names of the gates in the order of the blocks; None is the cell's own order.
+        reach: (H, 2) int64 on the CPU: unit u of every gate reads entries reach[u, 0] to reach[u, 1] - 1 through U, and
+            neither kernels nor reference look at the others. None: every unit reads every entry.
     """
 
     W: Tensor | None
@@ -36,26 +39,32 @@ class Weights:
     b: Tensor | None = None
     b_u: Tensor | None = None
     parameters: tuple[Tensor, ...] = ()
+    matrices: tuple[Tensor, ...] = ()
     order: tuple[str, ...] | None = None
+    reach: Tensor | None = None
 
     def tensors(self) -> list[Tensor]:
-        """Those of W, U, b, b_u that are there, and the parameters."""
-        return [t for t in (self.W, self.U, self.b, self.b_u, *self.parameters) if t is not None]
+        """Those of W, U, b, b_u that are there, the parameters, and the further matrices."""
+        return [t for t in (self.W, self.U, self.b, self.b_u, *self.parameters, *self.matrices) if t is not None]
 
     def bind(self, tensors: Iterator[Tensor]) -> Weights:
         """The same weights with other tensors, taken in the order of `tensors()`."""
         W, U, b, b_u = (None if t is None else next(tensors) for t in (self.W, self.U, self.b, self.b_u))
-        return Weights(W, U, b, b_u, tuple(next(tensors) for _ in self.parameters), self.order)
+        parameters = tuple(next(tensors) for _ in self.parameters)
+        return Weights(W, U, b, b_u, parameters, tuple(next(tensors) for _ in self.matrices), self.order, self.reach)
 
 
 @dataclass(frozen=True)
 class Request:
-    """One checked scan. Shapes: B batch, T steps, D input size, H units, K directions, N tokens of a packed batch.
+    """One checked scan. Shapes: B batch, T steps, D input size, H units, P projection size, K directions, N tokens of a
+    packed batch; S is a state's size, H or P.
 
     Attributes:
         x: (T, B, D), (B, T, D) or packed (N, D), as `layout` says.
         weights: one `Weights` a direction.
-        initial_state: one tensor (K, B, H) a state, or None for zeros.
+        sequences: for each direction the cell's further input sequences, laid out as x with H features.
+        initial_state: one tensor (K, B, S) a state, or None for zeros.
+        outputs: numbers of the states whose sequences are wanted.
         reverse: for each direction whether it runs from the last step to the first.
         lengths: (B) int64 on the CPU, or None. With `packed`, derived from `batch_sizes`; a mask that hides one side of
             every row is turned into lengths as well.
@@ -68,6 +77,7 @@ class Request:
     cell: Cell
     x: Tensor
     weights: tuple[Weights, ...]
+    sequences: tuple[tuple[Tensor, ...], ...]
     initial_state: tuple[Tensor, ...] | None
     layout: Layout
     reverse: tuple[bool, ...]
@@ -77,7 +87,9 @@ class Request:
     mask: Tensor | None
     padding: Padding
     activations: Mapping[str, ActivationLike]
+    outputs: tuple[int, ...]
     units: int
+    projection: int
     steps: int
     batch: int
 
@@ -89,24 +101,35 @@ class Request:
         """Names of the gates in the order of the blocks of this direction's weights."""
         return self.weights[direction].order or self.cell.gates
 
+    def size(self, letter: str) -> int:
+        """The number that a letter of `cells.SPACES` stands for."""
+        return {"D": self.x.shape[-1], "H": self.units, "P": self.projection}[letter]
+
+    def state_size(self, state: int) -> int:
+        """How many entries a state has."""
+        return self.size(self.cell.size_of(self.cell.states[state]))
+
     def tensors(self) -> list[Tensor]:
-        """Every tensor that a gradient may flow to: x, the initial states, then each direction's weights."""
+        """Every tensor that a gradient may flow to: x, the initial states, then each direction's weights, then each
+        direction's sequences."""
         found = [self.x, *(self.initial_state or ())]
         for w in self.weights:
             found += w.tensors()
-        return found
+        return found + [sequence for given in self.sequences for sequence in given]
 
     def bind(self, tensors: Sequence[Tensor]) -> Request:
         """This request on other tensors, given in the order of `tensors()`."""
         rest = iter(tensors)
-        x = next(rest)
+        bound = object.__new__(Request)  # as dataclasses.replace, at a fifth of its time
+        bound.__dict__.update(self.__dict__)
         states = self.initial_state
-        return replace(
-            self,
-            x=x,
+        bound.__dict__.update(
+            x=next(rest),
             initial_state=None if states is None else tuple(next(rest) for _ in states),
             weights=tuple(w.bind(rest) for w in self.weights),
+            sequences=tuple(tuple(next(rest) for _ in given) for given in self.sequences),
         )
+        return bound
 
 
 def _expect(tensor: Tensor | None, name: str, shape: tuple[int, ...], like: Tensor) -> None:
@@ -134,22 +157,82 @@ def _units(program: Program, weights: Weights) -> int:
     return units
 
 
-def _check_weights(program: Program, weights: Weights, x: Tensor, units: int) -> None:
-    rows = {matrix: len(names) * units for matrix, names in program.blocks.items()}
+def _projection(program: Program, weights: Weights) -> int:
+    """The projection size P, as the further matrices have it; 0 for a cell without one."""
+    for (name, shape), matrix in zip(program.cell.matrices.items(), weights.matrices, strict=False):
+        if "P" in shape:
+            if matrix.dim() != 2:
+                raise ValueError(f"{name} has the shape {tuple(matrix.shape)}; expected a matrix ({', '.join(shape)})")
+            return int(matrix.shape[shape.index("P")])
+    return 0
+
+
+def _check_weights(program: Program, weights: Weights, x: Tensor, sizes: Mapping[str, int]) -> None:
+    cell, units = program.cell, sizes["H"]
+    if program.sizes.same and sizes["D"] != units:
+        raise ValueError(f"cell {cell.name} needs an input as wide as its units: got {sizes['D']} for {units} units")
+    if cell.projected and not 0 < sizes["P"] <= units:
+        raise ValueError(f"cell {cell.name} projects {units} units to {sizes['P']}; expected 1..{units}")
+    rows = {matrix: len(program.blocks[matrix]) * units for matrix in ("W", "U")}
     _expect(weights.W, "W", (rows["W"], x.shape[-1]), x)
-    _expect(weights.U, "U", (rows["U"], units), x)
+    _expect(weights.U, "U", (rows["U"], sizes[program.shape("U")[1]]), x)
     _expect(weights.b, "b", (rows["W"],), x)
     _expect(weights.b_u, "b_u", (rows["U"],), x)
-    names = program.cell.parameters
-    if len(weights.parameters) != len(names):
-        raise ValueError(
-            f"cell {program.cell.name} has the per-unit parameters ({', '.join(names)}); "
-            f"got {len(weights.parameters)} of them"
-        )
-    for name, parameter in zip(names, weights.parameters, strict=True):
+    for kind, names, given in (
+        ("per-unit vectors", cell.vectors, weights.parameters),
+        ("further matrices", tuple(cell.matrices), weights.matrices),
+    ):
+        if len(given) != len(names):
+            raise ValueError(f"cell {cell.name} has the {kind} ({', '.join(names)}); got {len(given)} of them")
+    for name, parameter in zip(cell.vectors, weights.parameters, strict=True):
         _expect(parameter, name, (units,), x)
+        if name in cell.constants and parameter.requires_grad:
+            raise ValueError(
+                f"{name} is a constant of cell {cell.name} but requires a gradient; constants are not trained"
+            )
+    for (name, shape), matrix in zip(cell.matrices.items(), weights.matrices, strict=True):
+        _expect(matrix, name, (sizes[shape[0]], sizes[shape[1]]), x)
+    _check_reach(weights.reach, (units, sizes[program.shape("U")[1]]))
     if weights.order is not None and sorted(weights.order) != sorted(program.cell.gates):
         raise ValueError(f"order is {weights.order}; expected an order of the gates {program.cell.gates}")
+
+
+def _check_reach(reach: Tensor | None, shape: tuple[int, int]) -> None:
+    if reach is None:
+        return
+    units, entries = shape
+    if tuple(reach.shape) != (units, 2) or reach.dtype != torch.int64 or reach.device.type != "cpu":
+        raise ValueError(
+            f"reach is {reach.dtype} of the shape {tuple(reach.shape)} on {reach.device}; "
+            f"expected int64 ({units}, 2) on the CPU"
+        )
+    first, last = reach.unbind(1)
+    if bool((first < 0).any() or (first > last).any() or (last > entries).any()):
+        raise ValueError(f"reach holds ranges outside 0..{entries}, the entries that U reads")
+
+
+def _with_own_reach(weights: Weights) -> Weights:
+    """The weights with a reach of their own, row after row as the kernels read it."""
+    if weights.reach is None:
+        return weights
+    return replace(weights, reach=weights.reach.clone(memory_format=torch.contiguous_format))
+
+
+def _check_sequences(
+    cell: Cell, sequences: Sequence[Sequence[Tensor]] | None, directions: int, x: Tensor, units: int
+) -> tuple[tuple[Tensor, ...], ...]:
+    given = tuple(tuple(one) for one in sequences) if sequences is not None else ((),) * directions
+    names = cell.inputs
+    if len(given) != directions or any(len(one) != len(names) for one in given):
+        found = ", ".join(str(len(one)) for one in given)
+        raise ValueError(
+            f"cell {cell.name} has the further input sequences ({', '.join(names)}), "
+            f"for each of {directions} directions; got {found} of them"
+        )
+    for one in given:
+        for name, sequence in zip(names, one, strict=True):
+            _expect(sequence, f"sequence {name}", (*x.shape[:-1], units), x)
+    return given
 
 
 def _check_lengths(lengths: Sequence[int] | Tensor, steps: int, batch: int) -> Tensor:
@@ -226,12 +309,14 @@ def _lengths_of(mask: Tensor) -> tuple[Tensor | None, Side, Tensor | None]:
     return None, "right", mask
 
 
-def _check_states(cell: Cell, states: Sequence[Tensor], shape: tuple[int, ...], x: Tensor) -> tuple[Tensor, ...]:
+def _check_states(
+    cell: Cell, states: Sequence[Tensor], leading: tuple[int, ...], sizes: Mapping[str, int], x: Tensor
+) -> tuple[Tensor, ...]:
     if len(states) != len(cell.states):
         names = ", ".join(cell.states)
         raise ValueError(f"cell {cell.name} has the states {names}; got {len(states)} initial states")
     for name, state in zip(cell.states, states, strict=True):
-        _expect(state, f"initial state {name}", shape, x)
+        _expect(state, f"initial state {name}", (*leading, sizes[cell.size_of(name)]), x)
     return tuple(states)
 
 
@@ -259,6 +344,8 @@ def make_request(
     mask: Tensor | None = None,
     padding: Padding = "zero",
     activations: Mapping[str, ActivationLike] | None = None,
+    sequences: Sequence[Sequence[Tensor]] | None = None,
+    outputs: Sequence[str] | None = None,
 ) -> Request:
     """Check the arguments of a scan; they are those of `scan.scan`.
 
@@ -278,19 +365,25 @@ def make_request(
         raise ValueError(f"the input is {x.dtype}; expected a floating-point dtype")
     batch_sizes = None if batch_sizes is None else _check_batch_sizes(batch_sizes)
     steps, batch = _size(x, layout, batch_sizes)
-    units = _units(program, weights[0])
+    units, projection = _units(program, weights[0]), _projection(program, weights[0])
+    sizes = {"D": x.shape[-1], "H": units, "P": projection}
     for one in weights:
         _units(program, one)
-        _check_weights(program, one, x, units)
+        _check_weights(program, one, x, sizes)
+    # copies, as lengths and masks are: whoever changes theirs must not change what the backward pass sees
+    weights = tuple(_with_own_reach(one) for one in weights)
+    wanted = cell.states[:1] if outputs is None else tuple(outputs)
+    if not wanted or not set(wanted) <= set(cell.states):
+        raise ValueError(f"outputs is {wanted!r}; expected names among the states of {cell.name}, {cell.states}")
     lengths, padded, mask = _check_running(lengths, batch_sizes, mask, steps, batch)
-    # copies, as lengths and batch sizes are: whoever changes theirs must not change what the backward pass sees
     mask = None if mask is None else mask.to(x.device, copy=True)
     if initial_state is not None:
-        initial_state = _check_states(cell, initial_state, (len(weights), batch, units), x)
+        initial_state = _check_states(cell, initial_state, (len(weights), batch), sizes, x)
     return Request(
         cell=cell,
         x=x,
         weights=weights,
+        sequences=_check_sequences(cell, sequences, len(weights), x, units),
         initial_state=initial_state,
         layout=layout,
         reverse=directions,
@@ -300,7 +393,9 @@ def make_request(
         mask=mask,
         padding=padding,
         activations=_chosen(cell, activations or {}),
+        outputs=tuple(cell.states.index(name) for name in wanted),
         units=units,
+        projection=projection,
         steps=steps,
         batch=batch,
     )
