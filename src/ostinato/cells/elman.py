@@ -6,7 +6,7 @@ from .cell import cell, register
 
 
 @register
-@cell(gates="a", states="h", phi="tanh")
+@cell(gates="a", states="h", phi="tanh", layer="RNN")
 def elman(gate: Any, phi: Any) -> Any:
     """Simple recurrent network (Elman 1990, Cognitive Science 14, 179-211).
 
