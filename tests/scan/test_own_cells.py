@@ -1,0 +1,66 @@
+"""Cells of a user's own that ask for more than any registered cell: compiled, and against the float64 reference."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+import torch
+
+from ostinato.cells import Cell, cell, ops
+
+from .problems import Problem, assert_close, evaluate, oracle, tensors
+
+
+@cell(gates="i f g o", states="r:P c m:P", matrices="R:PH Q:PP V:HP S:HD T:DD", phi="tanh", sigma="sigmoid")
+def two_projections(gate: Any, state: Any, x: Any, matrix: Any, phi: Any, sigma: Any) -> Any:
+    """Matrices of every kind of shape; products of x as it is, of a projected state, and of projected values."""
+    seen = matrix.T @ x
+    forget = sigma(gate.using(x=x * sigma(seen)).f + matrix.V @ state.m)
+    c = forget * state.c + sigma(gate.i) * phi(gate.g + matrix.S @ seen)
+    projected = matrix.R @ (sigma(gate.o) * phi(c))
+    return projected, c, phi(matrix.Q @ projected) - 0.5 * state.m
+
+
+@cell(gates="a b", states="h c", blocks="heads", sequences="s", phi="tanh", sigma="sigmoid")
+def chained_heads(gate: Any, state: Any, sequence: Any, phi: Any, sigma: Any) -> Any:
+    """Heads in a product of something just computed, with a sequence and a mean between."""
+    a = phi(gate.a)
+    new = phi(gate.using(h=a * sequence.s).h.b)
+    centred = a - ops.row_mean(a)
+    return new + 0.1 * centred, sigma(gate.x.b) * state.c + centred
+
+
+@cell(
+    gates="r z n", states="h c t", constants={"period": 1.0}, blocks="clockwork", clock="t period",
+    phi="tanh", sigma="sigmoid",
+)  # fmt: skip
+def clocked_gru(gate: Any, state: Any, constant: Any, phi: Any, sigma: Any) -> Any:
+    """Units that sleep, whose reset gates the others read all the same."""
+    waiting = ops.remainder(state.t, constant.period)
+    z = sigma(gate.z + state.c)
+    n = phi(gate.using(h=sigma(gate.r) * state.h).n)
+    h = z * state.h + (1.0 - z) * n
+    return ops.select(waiting, state.h, h), ops.select(waiting, state.c, n * z), state.t + 1.0
+
+
+OWN = pytest.mark.parametrize("own", [two_projections, chained_heads, clocked_gru], ids=lambda own: own.name)
+RAGGED: dict[str, dict[str, Any]] = {
+    "full": {},
+    "lengths": {"lengths": (3, 0, 6, 1)},
+    "mask": {"mask": ((1, 0, 1, 1, 0, 1), (0, 0, 1, 0, 1, 0), (1,) * 6, (0,) * 6), "padding": "repeat"},
+}
+
+
+@OWN
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64], ids=["float", "double"])
+@pytest.mark.parametrize("ragged", RAGGED)
+def test_every_result_agrees_with_the_reference(
+    own: Cell, ragged: str, dtype: torch.dtype, engine: str, poisoned: None
+) -> None:
+    given = dict(RAGGED[ragged])
+    if "mask" in given:
+        given["mask"] = tuple(tuple(map(bool, row)) for row in given["mask"])
+    for H, D in ((5, 3), (33, 40)):
+        problem = Problem(own, H=H, B=4, T=6, D=D, K=2, P=H // 4 + 1, every=True, **given)
+        assert_close(evaluate(problem, tensors(problem, dtype), engine), oracle(problem), dtype, problem.T)
