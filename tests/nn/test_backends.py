@@ -9,7 +9,7 @@ import torch
 
 from ostinato import nn, scan
 
-from .pairs import FORMS, HIDDEN, INPUT, KINDS, bundle, packed, pair, sequence, states
+from .pairs import FORMS, HIDDEN, INPUT, KINDS, assert_agree, bundle, everything, packed, pair, sequence, states
 
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64], ids=["float32", "float64"])
@@ -82,24 +82,23 @@ def test_unknown_backend() -> None:
 
 
 @pytest.mark.filterwarnings("ignore:LSTM with projections is not supported with oneDNN")  # said by torch's path itself
-def test_projection_runs_on_torch_and_says_so() -> None:
-    ours = nn.LSTM(INPUT, HIDDEN, 2, proj_size=2, bidirectional=True)
-    oracle = torch.nn.LSTM(INPUT, HIDDEN, 2, proj_size=2, bidirectional=True)
-    oracle.load_state_dict(ours.state_dict())
+@pytest.mark.parametrize("backend", [None, "reference"])
+@pytest.mark.parametrize("form", FORMS)
+def test_projection_agrees_with_torch(form: str, backend: Any) -> None:
+    ours, oracle = pair("LSTM", num_layers=2, proj_size=2, bidirectional=True, dtype=torch.float64)
+    ours.backend = backend
+    x = sequence(ours, form)
+    assert_agree(everything(ours, x, [], form), everything(oracle, x, [], form))
+
+
+def test_projection_runs_as_explained() -> None:
+    ours = nn.LSTM(INPUT, HIDDEN, 2, proj_size=2)
     x = sequence(ours)
+    told = ours.explain(x)
     with scan.watch() as taken:
-        found, expected = ours(x), oracle(x)
-    assert taken == []
-    assert torch.equal(found[0], expected[0])
-    assert ours.explain(x) == "torch: a projection (proj_size=2) runs on torch's own path only"
-
-
-@pytest.mark.parametrize("backend", ["cpu", "reference"])
-def test_projection_refuses_a_backend_asked_for_by_name(backend: Any) -> None:
-    ours = nn.LSTM(INPUT, HIDDEN, proj_size=2, backend=backend)
-    for call in (ours, ours.explain):
-        with pytest.raises(RuntimeError, match=f"backend='{backend}' cannot serve proj_size=2"):
-            call(sequence(ours))
+        ours(x)
+    assert [f"{choice.backend}: {choice.reason}" for choice in taken] == [told] * 2
+    assert {choice.backend for choice in taken} == {"cpu"}
 
 
 def test_explaining_arguments_that_do_not_fit() -> None:

@@ -5,18 +5,18 @@ Whatever these classes do not define is torch's: constructor, parameters, initia
 
 from __future__ import annotations
 
-from contextlib import nullcontext
+from collections.abc import Sequence
+from functools import partial
 from typing import Any, Literal, get_args
 
 import torch
 from torch import Tensor
-from torch.nn.functional import dropout
 from torch.nn.utils.rnn import PackedSequence
 
 from .. import cells, scan
+from .form import Ask, Form, States, autocasts, by_layer, in_dtype, run_stack
 
 Backend = scan.Backend | Literal["torch"]
-States = tuple[Tensor, ...]
 
 #: The cell behind each `mode` of torch's modules, and its activations.
 _CELLS: dict[str, tuple[cells.Cell, dict[str, str]]] = {
@@ -66,15 +66,9 @@ class Recurrent(torch.nn.RNNBase):
         """
         if self.backend == "torch" or self._left_to_torch(input, hx):
             return super().forward(input, hx)
-        x, states, batch_sizes = self._arrange(input, hx)
-        finals = []
-        with torch.autocast(x.device.type, enabled=False) if _autocasts(x) else nullcontext():
-            for number, (weights, initial) in enumerate(self._layers(states)):
-                if number and self.dropout:
-                    x = dropout(x, self.dropout, self.training)
-                x, final = scan.run(self._request(x, weights, initial, batch_sizes), self.backend)
-                finals.append(final)
-        return self._rearrange(input, x, tuple(torch.cat(state) for state in zip(*finals, strict=True)))
+        form, x, states = self._arrange(input, hx)
+        y, finals = run_stack(x, self._asks(form, states), self.dropout, self.training, self.backend)
+        return form.output(y), self._hidden(form.finals(finals))
 
     def explain(self, input: Tensor | PackedSequence, hx: Tensor | States | None = None) -> str:
         """What `forward` would run for these arguments, and why, in one sentence; runs nothing.
@@ -86,8 +80,9 @@ class Recurrent(torch.nn.RNNBase):
             return "torch: backend='torch' asks for it"
         if reason := self._left_to_torch(input, hx):
             return f"torch: {reason}"
-        x, states, batch_sizes = self._arrange(input, hx)
-        choice = scan.choose(self._request(x, *self._layers(states)[0], batch_sizes), self.backend)
+        form, x, states = self._arrange(input, hx)
+        # the scans of the other layers differ in the input size only
+        choice = scan.choose(self._asks(form, states)[0](x, ()), self.backend)
         return f"{choice.backend}: {choice.reason}"
 
     def extra_repr(self) -> str:
@@ -95,12 +90,6 @@ class Recurrent(torch.nn.RNNBase):
 
     def _left_to_torch(self, input: Tensor | PackedSequence, hx: Tensor | States | None) -> str | None:
         """Why torch's own forward must run, or None."""
-        if self.proj_size:
-            if self.backend:
-                raise RuntimeError(
-                    f"backend={self.backend!r} cannot serve proj_size={self.proj_size}; leave backend=None or 'torch'"
-                )
-            return f"a projection (proj_size={self.proj_size}) runs on torch's own path only"
         if not self._fits(input, hx):
             return "the arguments do not fit together, and its error says why"
         x = input.data if isinstance(input, PackedSequence) else input
@@ -117,68 +106,43 @@ class Recurrent(torch.nn.RNNBase):
                 return False
             if x.shape[1 if self.batch_first and x.dim() == 3 else 0] == 0:
                 return False
-        return _autocasts(x) or len({(tensor.dtype, tensor.device) for tensor in tensors}) == 1
+        return autocasts(x) or len({(tensor.dtype, tensor.device) for tensor in tensors}) == 1
 
-    def _arrange(
-        self, input: Tensor | PackedSequence, hx: Tensor | States | None
-    ) -> tuple[Tensor, States, Tensor | None]:
-        """Input and states checked by torch, batched and sorted, with the batch sizes of a packed input."""
+    def _arrange(self, input: Tensor | PackedSequence, hx: Tensor | States | None) -> tuple[Form, Tensor, States]:
+        """Form of the input; input and states checked by torch, batched and sorted."""
         self._update_flat_weights()
-        if isinstance(input, PackedSequence):
-            x, batch_sizes, order = input.data, input.batch_sizes, input.sorted_indices
-        else:
-            x, batch_sizes, order = input, None, None
-        states = self._states(hx)
-        if batch_sizes is None and x.dim() == 2:
-            x = x.unsqueeze(self._batch_dim)
-            states = tuple(state.unsqueeze(1) for state in states)
+        form = Form(input, self.batch_first)
+        states = form.batched(self._states(hx))
         if states:
-            self.check_forward_args(x, self._hidden(states), batch_sizes)
-            states = self._states(self.permute_hidden(self._hidden(states), order))
+            self.check_forward_args(form.x, self._hidden(states), form.batch_sizes)
         else:
-            self.check_input(x, batch_sizes)
-        if _autocasts(x):
-            dtype = self.all_weights[0][0].dtype
-            x, states = x.to(dtype), tuple(state.to(dtype) for state in states)
-        return x, states, batch_sizes
+            self.check_input(form.x, form.batch_sizes)
+        return form, *in_dtype(form.x, form.sorted(states), self.all_weights[0][0].dtype)
 
-    def _rearrange(self, input: Tensor | PackedSequence, y: Tensor, states: States) -> Any:
-        """Output and final states in the form of the input."""
-        if isinstance(input, PackedSequence):
-            hidden = self.permute_hidden(self._hidden(states), input.unsorted_indices)
-            return PackedSequence(y, *input[1:]), hidden
-        if input.dim() == 2:
-            y = y.squeeze(self._batch_dim)
-            states = tuple(state.squeeze(1) for state in states)
-        return y, self._hidden(states)
-
-    def _layers(self, states: States) -> list[tuple[list[scan.Weights], States | None]]:
-        """Weights of every direction and initial states of every layer, from the first."""
+    def _asks(self, form: Form, states: States) -> list[Ask]:
+        """The scan of every layer, from the first."""
         directions = 2 if self.bidirectional else 1
-        four = [(*tensors, None, None)[:4] for tensors in self.all_weights]
-        weights = [scan.Weights(W, U, b, b_u) for W, U, b, b_u in four]
-        by_layer = [weights[first : first + directions] for first in range(0, len(weights), directions)]
-        if not states:
-            return [(one, None) for one in by_layer]
-        return list(zip(by_layer, zip(*(state.chunk(len(by_layer)) for state in states), strict=True), strict=True))
+        tensors = self.all_weights
+        weights = [self._weights(tensors[first : first + directions]) for first in range(0, len(tensors), directions)]
+        initials = by_layer(states, len(weights))
+        return [partial(self._ask, form, *one) for one in zip(weights, initials, strict=True)]
 
-    def _request(
-        self, x: Tensor, weights: list[scan.Weights], initial: States | None, batch_sizes: Tensor | None
+    def _weights(self, tensors: Sequence[Sequence[Tensor]]) -> list[scan.Weights]:
+        """The weights of a layer, of tensors in torch's order: W, U, both biases if any, the projection if any."""
+        cut = -1 if self.proj_size else None
+        found = []
+        for one in tensors:
+            W, U, b, b_u = (*one[:cut], None, None)[:4]
+            found.append(scan.Weights(W, U, b, b_u, matrices=tuple(one[cut:]) if self.proj_size else ()))
+        return found
+
+    def _ask(
+        self, form: Form, weights: list[scan.Weights], initial: States | None, x: Tensor, below: tuple[Tensor, ...]
     ) -> scan.Request:
-        cell, activations = _CELLS[self.mode]
+        cell, activations = (cells.projected_lstm, {}) if self.proj_size else _CELLS[self.mode]
         return scan.make_request(
-            cell,
-            x,
-            weights,
-            initial,
-            layout="packed" if batch_sizes is not None else "batch" if self.batch_first else "time",
-            batch_sizes=batch_sizes,
-            activations=activations,
+            cell, x, weights, initial, layout=form.layout, batch_sizes=form.batch_sizes, activations=activations
         )
-
-    @property
-    def _batch_dim(self) -> int:
-        return 0 if self.batch_first else 1
 
     def _states(self, hx: Any) -> States:
         return () if hx is None else tuple(hx) if self.mode == "LSTM" else (hx,)
@@ -187,15 +151,11 @@ class Recurrent(torch.nn.RNNBase):
         return states if self.mode == "LSTM" else states[0]
 
 
-def _autocasts(x: Tensor) -> bool:
-    return x.is_floating_point() and torch.is_autocast_enabled(x.device.type)
-
-
 class LSTM(Recurrent, torch.nn.LSTM):
     """`torch.nn.LSTM`, run by `ostinato.scan` (Hochreiter & Schmidhuber 1997, Neural Computation 9(8)).
 
-    Arguments, shapes, parameters and state dict are torch's; see `cells.lstm` for the equations. `proj_size` > 0 runs
-    on torch's own path (`explain` says so).
+    Arguments, shapes, parameters and state dict are torch's; see `cells.lstm` for the equations, and
+    `cells.projected_lstm` for those of `proj_size` > 0.
 
     Args:
         backend: keyword only; see `Recurrent`.
