@@ -14,7 +14,7 @@ import pytest
 import ostinato.keras
 from ostinato.keras.selection import chosen_backend
 
-OURS = ("Bidirectional", "GRU", "LSTM", "SimpleRNN")
+OURS = ("Bidirectional", "Dropout", "GRU", "LSTM", "SimpleRNN")
 
 IMPORTS = """
 from ostinato import keras as package
@@ -55,7 +55,8 @@ def run(program: str, home: Path, **environment: str) -> str:
 def test_the_names_of_tutorials_where_nobody_has_chosen_a_backend(tmp_path: Path) -> None:
     check = """
 import keras
-assert AlsoSequential is keras.Sequential and models is keras.models
+assert AlsoSequential is Sequential is models.Sequential and issubclass(Sequential, keras.Sequential)
+assert models.clone_model is keras.models.clone_model
 assert issubclass(LSTM, keras.layers.LSTM) and LSTM is not keras.layers.LSTM
 print(K.backend())
 """
@@ -66,8 +67,11 @@ print(K.backend())
 
 def test_every_name_of_keras_is_there() -> None:
     for name in dir(keras):
-        if not name.startswith("_") and name not in ("layers", "preprocessing"):
+        if not name.startswith("_") and name not in ("layers", "models", "preprocessing", "Sequential"):
             assert getattr(ostinato.keras, name) is getattr(keras, name)
+    for name in dir(keras.models):
+        if not name.startswith("_") and name != "Sequential":
+            assert getattr(ostinato.keras.models, name) is getattr(keras.models, name)
     for name in dir(keras.layers):
         if not name.startswith("_"):
             same = getattr(ostinato.keras.layers, name) is getattr(keras.layers, name)
@@ -89,7 +93,7 @@ def test_our_layers_are_layers_of_keras() -> None:
         assert issubclass(ours, getattr(keras.layers, name))
 
 
-@pytest.mark.parametrize("where", [ostinato.keras, ostinato.keras.layers])
+@pytest.mark.parametrize("where", [ostinato.keras, ostinato.keras.layers, ostinato.keras.models])
 def test_a_name_that_nobody_has(where: object) -> None:
     with pytest.raises(AttributeError, match="ElmanNetwork"):
         _ = where.ElmanNetwork

@@ -1,12 +1,15 @@
-"""Models between this library's recurrent layers and Keras' own."""
+"""Models between this library's classes and Keras' own."""
 
 from __future__ import annotations
 
 from typing import Any, TypeVar
 
 import keras
+from keras.src.models import functional as keras_functional
 
 from .bidirectional import Bidirectional
+from .dropout import Dropout
+from .models import Functional, Sequential
 from .recurrent import GRU, LSTM, SimpleRNN
 
 Model = TypeVar("Model")
@@ -16,15 +19,18 @@ _OURS: dict[type, type] = {
     keras.layers.GRU: GRU,
     keras.layers.SimpleRNN: SimpleRNN,
     keras.layers.Bidirectional: Bidirectional,
+    keras.layers.Dropout: Dropout,
+    keras.Sequential: Sequential,
+    keras_functional.Functional: Functional,
 }
 _KERAS = {ours: theirs for theirs, ours in _OURS.items()}
 
 
 def from_keras(model: Model) -> Model:
-    """Turn Keras' recurrent layers, at any depth of a model, into those of this library.
+    """Turn Keras' recurrent and dropout layers, at any depth of a model, and the model into those of this library.
 
-    The model itself is changed and returned: its weights, optimizer and compiled state stay as they are. Layers of a
-    subclass of Keras' layers are left alone.
+    The model itself is changed and returned: its weights, optimizer and compiled state stay as they are. Layers and
+    models of a subclass of Keras' are left alone.
 
     Args:
         model: a Keras model or layer.
@@ -36,7 +42,7 @@ def from_keras(model: Model) -> Model:
 
 
 def to_keras(model: Model) -> Model:
-    """Turn this library's recurrent layers, at any depth of a model, into Keras' own: the inverse of `from_keras`.
+    """Turn this library's layers, at any depth of a model, and the model into Keras' own: the inverse of `from_keras`.
 
     Saved afterwards, the `.keras` file loads where this library is not installed.
     """

@@ -1,0 +1,59 @@
+"""Dropout whose mask costs a tenth of torch's on the CPU."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import keras
+import torch
+from torch import Tensor
+
+#: A number is kept where 16 random bits, as a signed number, are at least a threshold: rates are multiples of 2^-16.
+_LEVELS = 1 << 16
+
+
+@keras.saving.register_keras_serializable(package="ostinato")
+class Dropout(keras.layers.Dropout):  # type: ignore[misc]
+    """`keras.layers.Dropout` with a cheaper mask on the CPU, in float32 and float64.
+
+    Arguments, `noise_shape` and the rule of seeds are Keras': without `seed` and `noise_shape` the mask is drawn from
+    torch's default generator, else from one that the layer's own seed generator seeds anew at each call. Other numbers
+    come out than from Keras' layer for the same seed.
+
+    The rate is rounded to a multiple of 2^-16, and what is kept is scaled by the inverse of the rounded share, so that
+    the expected output is the input.
+    """
+
+    def call(self, inputs: Any, training: bool = False) -> Any:
+        """The inputs, in training with a share of `rate` set to zero and the others scaled up."""
+        threshold = round(self.rate * _LEVELS)
+        if not training or not 0 < threshold < _LEVELS or not _drawn_here(inputs):
+            return super().call(inputs, training=training)
+        return inputs * self._noise(inputs, threshold).expand(inputs.shape)
+
+    def _noise(self, inputs: Tensor, threshold: int) -> Tensor:
+        """Zeros and `1 / share kept`, of the noise's shape."""
+        shape = self.noise_shape or inputs.shape
+        noise = inputs.new_empty([inputs.shape[i] if size is None else size for i, size in enumerate(shape)])
+        # 64 bits at a time, of which the generator fills all
+        words = torch.empty(-(-noise.numel() // 4), dtype=torch.int64)
+        words.random_(torch.iinfo(torch.int64).min, None, generator=self._generator())
+        bits = words.view(torch.int16)[: noise.numel()].view(noise.shape)
+        torch.ge(bits, threshold - _LEVELS // 2, out=noise)
+        return noise.mul_(_LEVELS / (_LEVELS - threshold))
+
+    def _generator(self) -> torch.Generator | None:
+        if self.seed is None and self.noise_shape is None:
+            return None
+        seed = int(self.seed_generator.next().sum())
+        return torch.Generator().manual_seed(seed & 0xFFFFFFFF)
+
+
+def _drawn_here(inputs: Any) -> bool:
+    return (
+        isinstance(inputs, Tensor)
+        and inputs.device.type == "cpu"
+        and inputs.dtype in (torch.float32, torch.float64)
+        and not torch.compiler.is_compiling()
+        and not torch.jit.is_tracing()  # type: ignore[attr-defined, no-untyped-call]
+    )

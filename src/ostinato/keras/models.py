@@ -1,0 +1,66 @@
+"""Every name of `keras.models`; `Sequential`, and functional models that `from_keras` was given, train faster."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import keras
+import torch
+from keras.src.models import functional as keras_functional
+
+from . import direct
+from .loop import ON_TORCH
+from .training import Training
+
+
+@keras.saving.register_keras_serializable(package="ostinato")
+class Sequential(Training, keras.Sequential):  # type: ignore[misc]
+    """`keras.Sequential` whose layers are called, and whose training steps are made, with less work around them.
+
+    Arguments, `fit`, callbacks, metrics and saving are Keras'; results are equal up to rounding.
+    """
+
+    def call(self, inputs: Any, training: Any = None, mask: Any = None, **kwargs: Any) -> Any:
+        """As in Keras: each layer's output goes into the next layer."""
+        if mask is not None or kwargs or not self._is_chain_for(inputs):
+            return super().call(inputs, training=training, mask=mask, **kwargs)
+        dtype = self.compute_dtype
+        for layer in self.layers:
+            if direct.serves(layer, inputs, dtype):
+                inputs = direct.call(layer, inputs, bool(training))
+            elif layer._call_has_training_arg and training is not None:
+                inputs = layer(inputs, training=training)
+            else:
+                inputs = layer(inputs)
+        return inputs
+
+    def _is_chain_for(self, inputs: Any) -> bool:
+        """Whether nothing is to be done between the layers, nor to the inputs in front of them."""
+        return (
+            ON_TORCH
+            and self._functional is not None
+            and type(inputs) is torch.Tensor
+            and not inputs.is_meta
+            and not torch.compiler.is_compiling()
+            and inputs.dim() == len(self.inputs[0].shape)
+        )
+
+
+@keras.saving.register_keras_serializable(package="ostinato")
+class Functional(Training, keras_functional.Functional):  # type: ignore[misc]
+    """The class of `keras.Model(inputs, outputs)`, whose training steps are made with less work around them."""
+
+
+_OURS = {"Functional": Functional, "Sequential": Sequential}
+
+__all__ = sorted({name for name in dir(keras.models) if not name.startswith("_")} | set(_OURS))  # noqa: PLE0605
+
+
+def __getattr__(name: str) -> Any:
+    if name.startswith("__"):
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(keras.models, name)
+
+
+def __dir__() -> list[str]:
+    return __all__
