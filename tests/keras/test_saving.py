@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 
 from ostinato.keras import from_keras, layers, models, to_keras
-from ostinato.keras.layers import GRU, LSTM, Bidirectional, SimpleRNN
+from ostinato.keras.layers import GRU, LSTM, Bidirectional, Dropout, SimpleRNN
 
 SHAPE = (6, 3)
 
@@ -23,7 +23,7 @@ def network(module: Any) -> Any:
     inner = keras.Sequential([keras.Input((6, 4)), module.GRU(5, return_sequences=True)], name="inner")
     inputs = keras.Input(SHAPE)
     x = module.LSTM(4, return_sequences=True, dropout=0.1)(inputs)
-    x = inner(x)
+    x = module.Dropout(0.1)(inner(x))
     x = module.Bidirectional(module.SimpleRNN(3, return_sequences=True))(x)
     x = module.Bidirectional(module.LSTM(3), backward_layer=module.LSTM(3, go_backwards=True), merge_mode="sum")(x)
     return keras.Model(inputs, keras.layers.Dense(1)(x))
@@ -44,15 +44,17 @@ def test_a_keras_file_of_ours_loads_as_ours(tmp_path: Path, x: np.ndarray) -> No
     loaded = models.load_model(tmp_path / "model.keras")
     assert type(loaded.layers[1]) is LSTM
     assert type(loaded.get_layer("inner").layers[0]) is GRU
-    assert type(loaded.layers[3]) is Bidirectional
-    assert type(loaded.layers[3].forward_layer) is SimpleRNN
+    assert type(loaded.layers[3]) is Dropout
+    assert type(loaded.layers[4]) is Bidirectional
+    assert type(loaded.layers[4].forward_layer) is SimpleRNN
     np.testing.assert_allclose(predicted(loaded, x), predicted(model, x), atol=1e-6)
 
 
 PLAIN_KERAS = """
 import sys, keras, numpy as np
 x = np.load("x.npy")
-stock = {f"ostinato>{name}": getattr(keras.layers, name) for name in ("LSTM", "GRU", "SimpleRNN", "Bidirectional")}
+names = ("LSTM", "GRU", "SimpleRNN", "Bidirectional", "Dropout")
+stock = {f"ostinato>{name}": getattr(keras.layers, name) for name in names}
 np.save("ours.npy", keras.models.load_model("ours.keras", custom_objects=stock).predict(x, verbose=0))
 np.save("converted.npy", keras.models.load_model("converted.keras").predict(x, verbose=0))
 assert "ostinato" not in sys.modules
@@ -89,7 +91,7 @@ def test_weight_files_are_interchangeable(tmp_path: Path, x: np.ndarray, to_ours
 
 
 def recurrent(model: Any) -> list[Any]:
-    return [model.layers[1], model.get_layer("inner").layers[0], *model.layers[3:5]]
+    return [model.layers[1], model.get_layer("inner").layers[0], *model.layers[4:6]]
 
 
 def test_conversion_there_and_back_keeps_the_model(x: np.ndarray) -> None:
@@ -97,15 +99,19 @@ def test_conversion_there_and_back_keeps_the_model(x: np.ndarray) -> None:
     model.compile("adam", "mse")
     model.fit(x, np.ones((4, 1)), verbose=0)
     expected, steps = predicted(model, x), int(model.optimizer.iterations)
+    kinds = [type(part) for part in model._flatten_layers()]
     assert from_keras(model) is model
+    assert (type(model), type(model.layers[3])) == (models.Functional, Dropout)
+    assert type(model.get_layer("inner")) is models.Sequential
     assert all(isinstance(layer, (LSTM, GRU, Bidirectional)) for layer in recurrent(model))
-    assert type(model.layers[4].backward_layer) is LSTM
+    assert type(model.layers[5].backward_layer) is LSTM
     np.testing.assert_allclose(predicted(model, x), expected, atol=1e-6)
     model.fit(x, np.ones((4, 1)), verbose=0)
     assert int(model.optimizer.iterations) == steps + 1
     to_keras(model)
+    assert [type(part) for part in model._flatten_layers()] == kinds
     assert all(type(layer).__module__.startswith("keras.") for layer in recurrent(model))
-    assert type(model.layers[3].forward_layer) is keras.layers.SimpleRNN
+    assert type(model.layers[4].forward_layer) is keras.layers.SimpleRNN
 
 
 def test_conversion_leaves_subclasses_alone() -> None:
@@ -158,3 +164,15 @@ def test_configurations_are_those_of_keras(ours: Any) -> None:
     assert mine == theirs
     again = ours.from_config(mine).get_config()
     assert again == mine
+
+
+def test_a_sequential_model_of_ours_is_saved_as_ours(tmp_path: Path, x: np.ndarray) -> None:
+    model = models.Sequential([keras.Input(SHAPE), layers.LSTM(4), layers.Dense(1)])
+    model.compile("adam", "mse")
+    model.fit(x, np.ones((4, 1)), verbose=0)
+    model.save(tmp_path / "model.keras")
+    loaded = models.load_model(tmp_path / "model.keras")
+    assert type(loaded) is models.Sequential
+    np.testing.assert_allclose(predicted(loaded, x), predicted(model, x), atol=1e-6)
+    assert int(loaded.optimizer.iterations) == 1
+    assert type(to_keras(loaded)) is keras.Sequential

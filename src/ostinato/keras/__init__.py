@@ -18,9 +18,12 @@ select_backend()
 import keras as _keras  # noqa: E402
 
 from . import layers as layers  # noqa: E402
+from . import models as models  # noqa: E402
 from .conversion import from_keras as from_keras  # noqa: E402
 from .conversion import to_keras as to_keras  # noqa: E402
 from .explanation import explain as explain  # noqa: E402
+from .gallery import layer_of as layer_of  # noqa: E402
+from .models import Sequential as Sequential  # noqa: E402
 
 
 def _modules() -> dict[str, ModuleType]:
@@ -38,9 +41,9 @@ def _modules() -> dict[str, ModuleType]:
 for _name, _module in _modules().items():
     sys.modules.setdefault(f"{__name__}.{_name}", _module)
 
-__all__ = sorted(  # noqa: PLE0605
-    {name for name in dir(_keras) if not name.startswith("_")} | {"explain", "from_keras", "layers", "to_keras"}
-)
+_OURS = {"explain", "from_keras", "layer_of", "layers", "models", "to_keras"}
+
+__all__ = sorted({name for name in dir(_keras) if not name.startswith("_")} | _OURS)  # noqa: PLE0605
 
 
 def __getattr__(name: str) -> Any:

@@ -31,16 +31,19 @@ class Bidirectional(keras.layers.Bidirectional):  # type: ignore[misc]
         if not loop.ON_TORCH:
             return super().call(sequences, initial_state=initial_state, mask=mask, training=training)
         if self.runs_together(sequences, mask):
-            merged, states = self._together(sequences, initial_state, loop.boolean_mask(mask, sequences))
+            mask = loop.boolean_mask(mask, sequences)
+            merged, states = self._together(sequences, initial_state, mask, bool(training))
         else:
             merged, states = self._in_turn(sequences, initial_state, mask, training)
         if not self.return_state:
             return merged
         return (*merged, *states) if self.merge_mode is None else (merged, *states)
 
-    def _together(self, sequences: Tensor, initial_state: Any, mask: Tensor | None) -> tuple[Any, tuple[Tensor, ...]]:
+    def _together(
+        self, sequences: Tensor, initial_state: Any, mask: Tensor | None, training: bool
+    ) -> tuple[Any, tuple[Tensor, ...]]:
         initial = self.initial_states(sequences, initial_state)
-        outputs, finals = run(self.request(sequences, initial, mask))
+        (outputs,), finals = run(self.request(sequences, initial, mask, training))
         if not self.return_sequences:
             layers = (self.forward_layer, self.backward_layer)
             last = [loop.last_output(layer, finals[0][k], initial[k][0], mask) for k, layer in enumerate(layers)]
@@ -87,9 +90,11 @@ class Bidirectional(keras.layers.Bidirectional):  # type: ignore[misc]
         given = [keras.ops.convert_to_tensor(state, dtype=self.compute_dtype) for state in initial_state]
         return list(_halves(given))
 
-    def request(self, sequences: Tensor, initial: Sequence[Sequence[Tensor]], mask: Tensor | None) -> Request:
+    def request(
+        self, sequences: Tensor, initial: Sequence[Sequence[Tensor]], mask: Tensor | None, training: bool = False
+    ) -> Request:
         """What both directions ask of one scan; see `loop.request`."""
-        return loop.request((self.forward_layer, self.backward_layer), sequences, initial, mask)
+        return loop.request((self.forward_layer, self.backward_layer), sequences, initial, mask, training)
 
     def _merge(self, forward: Tensor, backward: Tensor) -> Any:
         """Both directions' outputs, merged as `merge_mode` says."""

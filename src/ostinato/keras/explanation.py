@@ -10,13 +10,14 @@ from ..scan import Request, choose
 from . import loop
 from .bidirectional import Bidirectional
 from .recurrent import Recurrent
+from .stack import EquationsStack
 
 
 def explain(layer: Any, inputs: Any, *, mask: Any = None, training: bool = False) -> str:
     """Say how a layer would run these inputs, and why. Nothing is computed; a layer without weights is built.
 
     Args:
-        layer: an `LSTM`, `GRU`, `SimpleRNN` or `Bidirectional` of this library.
+        layer: a recurrent layer of this library, or its `Bidirectional`.
         inputs: sequences (batch, steps, features).
         mask: (batch, steps), or None.
         training: whether the call is one of training.
@@ -33,6 +34,8 @@ def explain(layer: Any, inputs: Any, *, mask: Any = None, training: bool = False
         layer.build(tuple(sequences.shape))
     if isinstance(layer, Recurrent):
         return _explain_one(layer, sequences, mask, training)
+    if isinstance(layer, EquationsStack):
+        return " ".join(explain(one, below, mask=mask, training=training) for one, below in layer.fed(sequences))
     if layer.runs_together(sequences, mask):
         initial = layer.initial_states(sequences)
         return _sentence(layer, layer.request(sequences, initial, loop.boolean_mask(mask, sequences)))
@@ -41,7 +44,7 @@ def explain(layer: Any, inputs: Any, *, mask: Any = None, training: bool = False
 
 
 def _expect_ours(layer: object) -> None:
-    if not isinstance(layer, (Recurrent, Bidirectional)):
+    if not isinstance(layer, (Recurrent, EquationsStack, Bidirectional)):
         raise TypeError(
             f"explain knows this library's recurrent layers; got {type(layer).__module__}.{type(layer).__name__}; "
             "convert a model of Keras' own layers with from_keras"

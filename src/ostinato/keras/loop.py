@@ -88,40 +88,62 @@ def boolean_mask(mask: Any, sequences: Tensor) -> Tensor | None:
 
 
 def request(
-    layers: Sequence[Any], sequences: Tensor, initial_states: Sequence[Sequence[Tensor]], mask: Tensor | None
+    layers: Sequence[Any],
+    sequences: Tensor,
+    initial_states: Sequence[Sequence[Tensor]] | None,
+    mask: Tensor | None,
+    training: bool = False,
 ) -> Request:
     """What one layer, or the two of a bidirectional one, ask of a scan.
 
     Args:
-        layers: one `Recurrent` layer a direction, of one kind of cell.
-        sequences: (batch, steps, features), dropout applied.
-        initial_states: for each layer, one tensor (batch, units) a state.
+        layers: one `Recurrent` layer a direction, of one kind of cell; two of them drop no inputs.
+        sequences: (batch, steps, features).
+        initial_states: for each layer, one tensor (batch, units) a state; None is zeros.
         mask: (batch, steps) bool, or None.
+        training: whether dropout and random masks are drawn.
     """
     layer = layers[0]
-    dtype = initial_states[0][0].dtype
+    dtype = getattr(torch, layer.cell.compute_dtype)
+    inputs = [one.scan_inputs(sequences, training) for one in layers]
+    x = inputs[0][0]
     return make_request(
         layer.equations,
-        sequences if sequences.dtype == dtype else sequences.to(dtype),
+        x if x.dtype == dtype else x.to(dtype),
         [one.scan_weights(dtype) for one in layers],
-        [torch.stack(of_one_kind) for of_one_kind in zip(*initial_states, strict=True)],
+        None if initial_states is None else [torch.stack(one_kind) for one_kind in zip(*initial_states, strict=True)],
         reverse=[one.go_backwards for one in layers],
         mask=mask,
         padding="zero" if layer.zero_output_for_mask else "repeat",
         activations=layer.scan_activations(),
+        sequences=[[one.to(dtype) for one in further] for _, further in inputs],
+        outputs=layer.shown,
     )
 
 
+def run_plain(layer: Any, sequences: Tensor, training: bool) -> Any:
+    """What the layer returns for sequences without mask, from states of zero."""
+    (outputs,), finals = run(request([layer], sequences, None, None, training))
+    shown = outputs.flip(1) if layer.go_backwards else outputs
+    output = shown if layer.return_sequences else finals[0][0]
+    return (output, *(final[0] for final in finals)) if layer.return_state else output
+
+
 def run_scan(
-    layer: Any, sequences: Tensor, initial_state: Sequence[Tensor], mask: Tensor | None
+    layer: Any, sequences: Tensor, initial_state: Sequence[Tensor], mask: Tensor | None, training: bool
 ) -> tuple[Tensor, Tensor, list[Tensor]]:
     """The inner loop of one layer; arguments and results are those of `steps.run`."""
-    outputs, finals = run(request([layer], sequences, [initial_state], mask))
+    asked = request([layer], sequences, [initial_state], mask, training)
+    found, finals = run(asked)
     states = [final[0] for final in finals]
-    last = last_output(layer, states[0], initial_state[0], mask)
+    outputs, final, initial = (
+        of_shown[0] if len(of_shown) == 1 else torch.cat(of_shown, -1)
+        for of_shown in (found, [states[k] for k in asked.outputs], [initial_state[k] for k in asked.outputs])
+    )
+    last = last_output(layer, final, initial, mask)
     if not layer.return_sequences:
         return last, last.unsqueeze(1), states
-    if mask is not None and not layer.zero_output_for_mask and _waits(mask, initial_state[0], layer.go_backwards):
+    if mask is not None and not layer.zero_output_for_mask and _waits(mask, initial, layer.go_backwards):
         outputs = torch.where(_begun(mask, layer.go_backwards).unsqueeze(-1), outputs, 0)
     return last, outputs.flip(1) if layer.go_backwards else outputs, states
 
@@ -142,9 +164,10 @@ def last_output(layer: Any, state: Tensor, initial: Tensor, mask: Tensor | None)
 def shapes(layer: Any, sequences: Tensor, initial_state: Sequence[Tensor]) -> tuple[Tensor, Tensor, list[Tensor]]:
     """What `steps.run` returns, without data."""
     batch, steps = sequences.shape[:2]
-    last = initial_state[0].new_empty(batch, layer.units)
-    outputs = last.new_empty(batch, steps if layer.return_sequences else 1, layer.units)
-    return last, outputs, [torch.empty_like(last) for _ in initial_state]
+    size = layer.cell.output_size
+    last = initial_state[0].new_empty(batch, size)
+    outputs = last.new_empty(batch, steps if layer.return_sequences else 1, size)
+    return last, outputs, [torch.empty_like(state) for state in initial_state]
 
 
 def _waits(mask: Tensor, initial: Tensor, backwards: bool) -> bool:

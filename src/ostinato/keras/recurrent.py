@@ -7,7 +7,7 @@ Arguments, weights, gate order, masking, stateful behaviour and saving are Keras
 from __future__ import annotations
 
 import inspect
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import keras
@@ -33,11 +33,14 @@ class Recurrent:
 
     Attributes:
         gate_order: names of the gates in the order of Keras' weights; None is the cell's own order.
+        shown: names of the states that the output holds; None is the first one.
     """
 
     gate_order: tuple[str, ...] | None = None
+    shown: tuple[str, ...] | None = None
 
     cell: Any
+    compute_dtype: str
     name: str
     stateful: bool
 
@@ -49,11 +52,29 @@ class Recurrent:
     def scan_weights(self, dtype: torch.dtype) -> Weights:
         """The weights as a scan takes them; the matrices are views of Keras' own (features, gates * units)."""
         cell = self.cell
-        kernel, recurrent = _tensor(cell.kernel, dtype), _tensor(cell.recurrent_kernel, dtype)
-        bias = None if cell.bias is None else _tensor(cell.bias, dtype)
+        kernel, recurrent = tensor_of(cell.kernel, dtype), tensor_of(cell.recurrent_kernel, dtype)
+        bias = None if cell.bias is None else tensor_of(cell.bias, dtype)
         # A GRU that resets after the product keeps both biases in one variable (2, gates * units).
         beside_kernel, beside_recurrent = bias.unbind(0) if bias is not None and bias.dim() == 2 else (bias, None)
         return Weights(kernel.T, recurrent.T, beside_kernel, beside_recurrent, order=self.gate_order)
+
+    @property
+    def unchanged(self) -> bool:
+        """Whether this is no subclass, which may have an inner loop or an initial state of its own."""
+        return type(self) in (LSTM, GRU, SimpleRNN)
+
+    @property
+    def layout(self) -> Any:
+        """What two layers must have in common for one scan to run both, beside their activations."""
+        return self.equations, self.cell.units
+
+    def scan_inputs(self, sequences: Tensor, training: bool) -> tuple[Tensor, tuple[Tensor, ...]]:
+        """The input of a scan, after dropout, and its further sequences."""
+        return self._dropped(sequences, training), ()
+
+    def step_inputs(self, sequences: Any, training: bool) -> Any:
+        """What the cell takes where it is called step by step."""
+        return sequences
 
     def scan_activations(self) -> dict[str, Any]:
         """The layer's activations by the symbols of the equations: a name where Keras has one, else the function."""
@@ -61,7 +82,7 @@ class Recurrent:
         chosen = {"phi": cell.activation}
         if "sigma" in self.equations.activations:
             chosen["sigma"] = cell.recurrent_activation
-        return {symbol: _NAMES.get(id(function), function) for symbol, function in chosen.items()}
+        return named(chosen)
 
     def call(self, sequences: Any, initial_state: Any = None, mask: Any = None, training: bool = False) -> Any:
         """As in Keras.
@@ -74,7 +95,20 @@ class Recurrent:
                 f"{self.name} got sequences of the shape {tuple(sequences.shape)} (batch, steps, features), "
                 "with 0 steps; a recurrent layer needs at least 1"
             )
+        if initial_state is None and mask is None and self._only_scans(sequences, training):
+            return loop.run_plain(self, sequences, training)
         return super().call(sequences, initial_state=initial_state, mask=mask, training=training)  # type: ignore[misc]
+
+    def _only_scans(self, sequences: Any, training: bool) -> bool:
+        """Whether a call is a scan and nothing else: no states kept, no dropout masks drawn, nothing cast."""
+        cell: Any = self.cell
+        return (
+            self.unchanged
+            and self.shown is None
+            and not (self.stateful or cell.dropout or cell.recurrent_dropout)
+            and cell.compute_dtype == self.compute_dtype
+            and loop.path(self, sequences, training).way == "scan"
+        )
 
     def inner_loop(self, sequences: Any, initial_state: Any, mask: Any, training: bool = False) -> Any:
         """The last output, the outputs and the final states; the method in which Keras runs its cell over time."""
@@ -84,13 +118,14 @@ class Recurrent:
             # Keras writes the final states into the variables that hold these, which the backward pass still needs.
             states = [state.clone() for state in states]
         if way == "keras":
+            sequences = self.step_inputs(sequences, training)
             return super().inner_loop(sequences, states, mask, training=training)  # type: ignore[misc]
         if way == "shapes":
             return loop.shapes(self, sequences, states)
         mask = loop.boolean_mask(mask, sequences)
         if way == "steps":
-            return steps.run(self, sequences, states, mask, training)
-        return loop.run_scan(self, self._dropped(sequences, training), states, mask)
+            return steps.run(self, self.step_inputs(sequences, training), states, mask, training)
+        return loop.run_scan(self, sequences, states, mask, training)
 
     def _dropped(self, sequences: Tensor, training: bool) -> Tensor:
         """The sequences after input dropout, whose mask is the same at every step."""
@@ -100,7 +135,12 @@ class Recurrent:
         return sequences * mask.unsqueeze(1)
 
 
-def _tensor(variable: Any, dtype: torch.dtype) -> Tensor:
+def named(activations: Mapping[str, Any]) -> dict[str, Any]:
+    """Activations as a scan takes them: those of Keras by name."""
+    return {symbol: _NAMES.get(id(function), function) for symbol, function in activations.items()}
+
+
+def tensor_of(variable: Any, dtype: torch.dtype) -> Tensor:
     value: Tensor = variable.value
     return value if value.dtype == dtype else value.to(dtype)
 
@@ -172,8 +212,8 @@ def same_kind(layers: Sequence[Any]) -> bool:
     return all(
         isinstance(layer, Recurrent)
         and type(layer).inner_loop is Recurrent.inner_loop
-        and layer.equations is first.equations
-        and layer.cell.units == first.cell.units
+        and layer.layout == first.layout
+        and layer.shown is None
         and layer.scan_activations() == first.scan_activations()
         for layer in layers
     )
