@@ -9,7 +9,8 @@ from rich.table import Table as Grid
 
 from ..forecast import ForecastError, predict
 from ..forecast.folder import write_rows
-from .report import labels, line
+from .margin import line
+from .report import labels
 
 
 def run(

@@ -215,3 +215,21 @@ def predict(
         from . import ahead
 
         ahead.run(run, csv, count, sort, output, overwrite, quiet)
+
+
+@app.command()
+def cells(
+    name: Annotated[str | None, typer.Argument(help="Show this cell in full; without one, list them all.")] = None,
+    input_size: Annotated[int, typer.Option(parser=whole, metavar="<int>", help="D, to count parameters.")] = 0,
+    units: Annotated[int, typer.Option(parser=whole, metavar="<int>", help="H, to count parameters.")] = 0,
+    projection: Annotated[int, typer.Option(parser=whole, metavar="<int>", help="P, of a cell with a projection.")] = 0,
+    heads: Annotated[int, typer.Option(parser=whole, metavar="<int>", help="Of a cell with heads (default: 1).")] = 0,
+    modules: Annotated[int, typer.Option(parser=whole, metavar="<int>", help="Of a clockwork cell (default: 1).")] = 0,
+    diagram: Annotated[Path | None, typer.Option(help="SVG file to draw one step into.")] = None,
+    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace the file of --diagram.")] = False,
+) -> None:
+    """List the recurrent cells, or show one: its equations, what it stores, its layers and its source."""
+    from . import gallery
+
+    sizes = {"D": input_size, "H": units, "P": projection, "heads": heads, "modules": modules}
+    gallery.run(name, sizes, diagram, overwrite)

@@ -8,11 +8,11 @@ import numpy as np
 import pandas as pd
 from rich.console import Console
 from rich.table import Table as Grid
-from rich.text import Text
 
 from ..forecast import Forecast, Plan
 from ..forecast.score import Score, interval, percent
 from ..forecast.table import days
+from .margin import line
 
 SCALINGS = {"minmax": "levels from 0 to 1", "steps": "steps"}
 
@@ -51,15 +51,6 @@ def show_result(console: Console, result: Forecast, folder: Path) -> None:
         "written",
         f"{folder}/ with forecast.csv, forecast.png, metrics.json, and the model: ostinato predict {folder}",
     )
-
-
-def line(console: Console, name: str, text: str, style: str = "") -> None:
-    """A name in the margin, and text that wraps beside it."""
-    grid = Grid.grid(padding=(0, 2))
-    grid.add_column(width=9, style="bold cyan", no_wrap=True)
-    grid.add_column(overflow="fold")
-    grid.add_row(Text(name), Text(text, style=style))
-    console.print(grid)
 
 
 def _model(result: Forecast) -> str:
