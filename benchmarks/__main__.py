@@ -10,15 +10,18 @@ from pathlib import Path
 from typing import Any
 
 from . import cases, machine, memory, plot, report
-from .contest import Arena, Environment, Result, Settings
+from .contest import Arena, Environment, Result, Settings, Turns
 from .process import WorkerError
 from .report import Table
 
 RESULTS = Path(__file__).with_name("results")
 
 #: Cases by name, in the order of the report; "memory" is measured, not timed.
-TIMED = {"stock": cases.stock, "ragged": cases.ragged, "layers": cases.layers, "inference": cases.inference}
-NAMES = ("stock", "ragged", "layers", "memory", "inference")
+TIMED = {
+    "stock": cases.stock, "ragged": cases.ragged, "layers": cases.layers, "cells": cases.cells,
+    "inference": cases.inference,
+}  # fmt: skip
+NAMES = ("stock", "ragged", "layers", "cells", "memory", "inference")
 
 
 def _arguments(given: Sequence[str] | None) -> argparse.Namespace:
@@ -40,6 +43,9 @@ def _tell(line: str) -> None:
 def _tables(case: str, results: Sequence[Result], peak: float | None) -> list[Table]:
     if case in ("stock", "ragged"):
         return [report.tall(result) for result in results]
+    if case == "cells":
+        title = f"Training step of single cells (input size H, medians of {cases.CELL_TURNS.rounds} rounds)"
+        return [report.cells(title, results, peak)]
     title = {"layers": "Training step of one layer (input size H)", "inference": "Forward alone"}[case]
     return [report.wide(title, results, peak)]
 
@@ -52,12 +58,12 @@ def _place(arena: Arena, start: dict[str, str], peak: tuple[float | None, str]) 
         for package, version in of_one.items():
             versions.setdefault(package, set()).add(version)
     told = ", ".join(f"{package} {'/'.join(sorted(found))}" for package, found in sorted(versions.items()))
-    settings = arena.settings
+    turns = arena.settings.turns
     return {
         **start,
         "multiply-add peak": f"{rate:.0f} GFLOP/s ({how})" if rate else how,
         "versions": told,
-        "rounds": f"median of {settings.rounds}, each about {settings.seconds:g} s a contender, taking turns",
+        "rounds": f"median of {turns.rounds}, each about {turns.seconds:g} s a contender, taking turns",
     }
 
 
@@ -72,8 +78,7 @@ def main(given: Sequence[str] | None = None) -> int:
     arguments = _arguments(given)
     wanted = [name for name in NAMES if not arguments.only or name in arguments.only]
     left_out: dict[Environment, str] = {"peers": "not in --quick"} if arguments.quick else {}
-    rounds, seconds = (3, 0.1) if arguments.quick else (9, 0.4)
-    settings = Settings(rounds, seconds, arguments.threads, left_out)
+    settings = Settings(Turns(3, 0.1) if arguments.quick else Turns(9, 0.4), arguments.threads, left_out)
     start = machine.describe(arguments.threads)
     peak = machine.peak(arguments.threads)
     results: dict[str, list[Result]] = {}

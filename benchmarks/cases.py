@@ -5,13 +5,25 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from .contest import Comparison, Contender, Target
+from ostinato.cells import CELLS
+
+from .contest import Comparison, Contender, Target, Turns
 from .problems import GATES, review_lengths
 
 TORCH_LAYER = "benchmarks.with_torch:Layer"
 TORCH_STOCK = "benchmarks.with_torch:StockNetwork"
 KERAS_BIDIRECTIONAL = "benchmarks.with_keras:BidirectionalLayer"
 KERAS_STOCK = "benchmarks.with_keras:StockNetwork"
+
+CELL_SCAN = "benchmarks.with_cells:Scan"
+CELL_LOOP = "benchmarks.with_cells:Loop"
+CELL_TORCHRECURRENT = "benchmarks.with_cells:TorchRecurrent"
+
+#: Every cell once, and peers that take a second a step: fewer turns than elsewhere, and shorter ones.
+CELL_TURNS = Turns(rounds=5, seconds=0.15, warm_up=0.15)
+
+#: Of different kinds: peepholes, two products one after the other, reductions over the units, heads, no U.
+SOME_CELLS = ("peephole_lstm", "gru_reset_before", "layer_norm_lstm", "slstm", "min_gru")
 
 KERAS_BACKENDS = {"torch": "Keras on torch", "jax": "Keras on JAX", "tensorflow": "Keras on TensorFlow"}
 
@@ -175,6 +187,52 @@ def inference(quick: bool) -> list[Comparison]:
                 {"oracle": _oracle(TORCH_LAYER, options)},
                 steps,
                 flops,
+            )
+        )
+    return comparisons
+
+
+def cells(quick: bool) -> list[Comparison]:
+    """Forward and every gradient of one layer of every registered cell, the input as wide as the units.
+
+    An operation is one of the products'. Beside each cell runs the plain LSTM, so that both meet the same machine. The
+    oracle is the loop in float64.
+    """
+    from .with_cells import TORCHRECURRENT, forward_flops, structure
+
+    steps, batch, units = (50, 64, 128) if quick else (200, 64, 128)
+    loop, theirs, plain = "PyTorch loop", "torchrecurrent", "plain LSTM"
+
+    def flops(name: str) -> float:
+        return 3 * forward_flops(structure(name, units), batch * steps)
+
+    def options(name: str, **more: Any) -> dict[str, Any]:
+        return {"cell": name, "units": units, "batch": batch, "steps": steps, **more}
+
+    def oracle(name: str) -> Contender:
+        return Contender("oracle", CELL_LOOP, options(name, dtype="float64"))
+
+    comparisons = []
+    for name in SOME_CELLS if quick else CELLS:
+        contenders = [
+            Contender("ostinato", CELL_SCAN, options(name), ours=True),
+            Contender(plain, CELL_SCAN, options("lstm"), oracle=plain, flops=flops("lstm")),
+            Contender(loop, CELL_LOOP, options(name)),
+        ]
+        targets = {loop: Target(8, "Any cell, against its equations as a loop in PyTorch")}
+        if name in TORCHRECURRENT:
+            contenders.append(Contender(theirs, CELL_TORCHRECURRENT, options(name)))
+            targets[theirs] = Target(8, "Any cell that torchrecurrent has, against torchrecurrent")
+        comparisons.append(
+            Comparison(
+                f"{name} T={steps} B={batch} H={units}",
+                contenders,
+                {"oracle": oracle(name), plain: oracle("lstm")},
+                steps,
+                flops(name),
+                targets,
+                {plain: Target(1.3, "Time of an operation of any cell, against plain LSTM (the most)")},
+                CELL_TURNS,
             )
         )
     return comparisons

@@ -46,6 +46,7 @@ class Contender:
         environment: whose interpreter it runs on.
         variables: environment variables of its process.
         oracle: the name of the oracle it answers to: not everybody computes the same (see `Comparison`).
+        flops: of its own work, where that is not the comparison's.
     """
 
     name: str
@@ -55,11 +56,21 @@ class Contender:
     environment: Environment = "project"
     variables: Mapping[str, str] = field(default_factory=dict)
     oracle: str = "oracle"
+    flops: float | None = None
+
+
+@dataclass(frozen=True)
+class Turns:
+    """How long everyone is timed: `rounds` turns of about `seconds` each, after `warm_up` seconds that do not count."""
+
+    rounds: int
+    seconds: float
+    warm_up: float = 2.0
 
 
 @dataclass(frozen=True)
 class Target:
-    """How many times faster than a contender we mean to be, and the sentence that says so."""
+    """What a ratio to a contender shall be, and the sentence that says so."""
 
     ratio: float
     claim: str
@@ -76,6 +87,8 @@ class Comparison:
         steps: time steps, for the tolerance.
         flops: multiply-adds times two in one run; None where the work is more than a layer.
         targets: what we aim at, by the contender's name.
+        efforts: how many times as long as a contender's an operation of ours may take, by the contender's name.
+        turns: None is those of the settings.
     """
 
     title: str
@@ -84,6 +97,8 @@ class Comparison:
     steps: int
     flops: float | None = None
     targets: Mapping[str, Target] = field(default_factory=dict)
+    efforts: Mapping[str, Target] = field(default_factory=dict)
+    turns: Turns | None = None
 
 
 Status = Literal["timed", "missing", "withheld", "wrong", "failed"]
@@ -125,6 +140,16 @@ class Result:
         mine, other = (self[ours] if ours else self.outcomes[0]).median, self[name].median
         return other / mine if mine and other else None
 
+    def rate(self, name: str) -> float | None:
+        """Operations a second of `name`; None if they were not counted or it was not timed."""
+        flops, median = self[name].contender.flops or self.comparison.flops, self[name].median
+        return flops / median if flops and median else None
+
+    def effort(self, name: str) -> float | None:
+        """How many times as long as one of `name` an operation of ours takes; None where a rate is."""
+        ours, other = self.rate(self.outcomes[0].contender.name), self.rate(name)
+        return other / ours if ours and other else None
+
     @property
     def red(self) -> bool:
         """Whether someone computed something wrong, or broke."""
@@ -133,13 +158,12 @@ class Result:
 
 @dataclass(frozen=True)
 class Settings:
-    """How long a contest lasts: `rounds` turns of about `seconds` each for everyone, on `threads` processors.
+    """How long everyone is timed, and on how many processors.
 
     `left_out` gives, for an environment whose contenders shall not take part, the reason.
     """
 
-    rounds: int
-    seconds: float
+    turns: Turns
     threads: int
     left_out: Mapping[Environment, str] = field(default_factory=dict)
 
@@ -163,23 +187,20 @@ def difference(result: Mapping[str, Any], oracle: Mapping[str, Any]) -> tuple[fl
     return worst
 
 
-def take_turns(
-    clocks: Mapping[str, Callable[[int], float]], rounds: int, seconds: float, warm_up: float = 2.0
-) -> dict[str, list[float]]:
+def take_turns(clocks: Mapping[str, Callable[[int], float]], turns: Turns) -> dict[str, list[float]]:
     """Time everyone once a round, in order, so that whatever slows the machine for a while slows all.
 
     Args:
         clocks: by name, a function that does a number of runs and returns the seconds of one step.
-        rounds: how often everyone is timed.
-        seconds: about how long one turn lasts; never less than one run.
-        warm_up: seconds of untimed runs before, in two runs at least (frameworks compile in the first).
+        turns: how often everyone is timed, and for how long: never less than one run, after never less than two that
+            do not count (frameworks compile in the first).
 
     Returns:
         By name, the seconds of one step in each round.
     """
-    runs = {name: _runs(clock, seconds, warm_up) for name, clock in clocks.items()}
+    runs = {name: _runs(clock, turns.seconds, turns.warm_up) for name, clock in clocks.items()}
     timed: dict[str, list[float]] = {name: [] for name in clocks}
-    for _ in range(rounds):
+    for _ in range(turns.rounds):
         for name, clock in clocks.items():
             timed[name].append(clock(runs[name]))
     return timed
@@ -214,6 +235,7 @@ class Arena:
         self.versions: dict[str, dict[str, str]] = {}
         self._start = start
         self._workers: dict[str, Any] = {}
+        self._last: dict[str, tuple[Contender, dict[str, Any]]] = {}
         self._scratch = tempfile.TemporaryDirectory()
 
     def __enter__(self) -> Arena:
@@ -234,7 +256,7 @@ class Arena:
     def hold(self, comparison: Comparison) -> Result:
         """Check everyone against the oracle, then time those whose result is right, in turns."""
         self.tell(comparison.title)
-        right = {name: self._right(oracle) for name, oracle in comparison.oracles.items()}
+        right = {name: self._right(name, oracle) for name, oracle in comparison.oracles.items()}
         outcomes = [self._admit(one, right[one.oracle], comparison.steps) for one in comparison.contenders]
         result = Result(comparison, outcomes)
         if any(outcome.contender.ours and outcome.status != "timed" for outcome in outcomes):
@@ -243,7 +265,7 @@ class Arena:
         while admitted:
             clocks = {name: self._clock(outcome) for name, outcome in admitted.items()}
             try:
-                timed = take_turns(clocks, self.settings.rounds, self.settings.seconds)
+                timed = take_turns(clocks, comparison.turns or self.settings.turns)
             except _BrokenError as broken:
                 outcome = admitted.pop(broken.name)
                 outcome.status, outcome.note = "failed", f"failed: {broken}"
@@ -273,9 +295,11 @@ class Arena:
         with np.load(path) as arrays:
             return dict(arrays), served
 
-    def _right(self, oracle: Contender) -> dict[str, Any]:
-        arrays, _ = self.arrays(oracle, "oracle ")
-        return arrays
+    def _right(self, name: str, oracle: Contender) -> dict[str, Any]:
+        """What an oracle says; each name's last oracle need not be asked twice."""
+        if name not in self._last or self._last[name][0] != oracle:
+            self._last[name] = oracle, self.arrays(oracle, "oracle ")[0]
+        return self._last[name][1]
 
     def _admit(self, contender: Contender, right: Mapping[str, Any], steps: int) -> Outcome:
         if contender.environment in self.settings.left_out:

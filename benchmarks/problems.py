@@ -9,6 +9,7 @@ import gzip
 import json
 import re
 from collections.abc import Iterable, Mapping
+from functools import cache
 from pathlib import Path
 from statistics import NormalDist
 from typing import Any
@@ -66,6 +67,13 @@ def price_windows(rows: int = 1258, lookback: int = 40) -> tuple[Array, Array]:
     return np.ascontiguousarray(windows)[..., None], scaled[lookback:, None]
 
 
+@cache
+def _counted(source: Path) -> list[int]:
+    """Words and punctuation marks of each review in a file."""
+    with gzip.open(source, "rt", encoding="utf-8") as lines:
+        return [len(re.findall(r"\w+|[^\w\s]", json.loads(line)["text"])) for line in lines]
+
+
 def review_lengths(batch: int, longest: int, source: Path = IMDB) -> tuple[list[int], str]:
     """Lengths of a batch of film reviews, and where they come from.
 
@@ -74,9 +82,7 @@ def review_lengths(batch: int, longest: int, source: Path = IMDB) -> tuple[list[
     """
     at = (np.arange(batch) + 0.5) / batch
     if source.is_file():
-        with gzip.open(source, "rt", encoding="utf-8") as lines:
-            counted = [len(re.findall(r"\w+|[^\w\s]", json.loads(line)["text"])) for line in lines]
-        lengths, origin = np.quantile(counted, at), "IMDB reviews"
+        lengths, origin = np.quantile(_counted(source), at), "IMDB reviews"
     else:
         lengths = 220 * np.exp(0.7 * np.array([NormalDist().inv_cdf(point) for point in at]))
         origin = "a log-normal stand-in for IMDB reviews"

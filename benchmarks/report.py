@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from .contest import Outcome, Result
+from .contest import Outcome, Result, Target
 from .memory import Footprint
 
 
@@ -61,9 +61,16 @@ def _target(result: Result, name: str) -> str:
     return f">= {target.ratio:g}" if target else ""
 
 
-def _gflops(result: Result, outcome: Outcome) -> float | None:
-    flops = result.comparison.flops
-    return flops / outcome.median / 1e9 if flops and outcome.median else None
+def _gflops(rate: float | None) -> str:
+    return "-" if rate is None else f"{rate / 1e9:.3g}"
+
+
+def _of_peak(rate: float | None, peak: float | None) -> str:
+    return f"{rate / 1e9 / peak:.0%}" if rate and peak else "-"
+
+
+def _notes(result: Result) -> str:
+    return "; ".join(f"{o.contender.name}: {o.note}" for o in result.outcomes if o.note)
 
 
 def _error(outcome: Outcome) -> str:
@@ -97,20 +104,45 @@ def wide(title: str, results: Sequence[Result], peak: float | None) -> Table:
     header += [f"{name} GFLOP/s" for name in names] + ["of peak", "error", "note"]
     rows = []
     for result in results:
-        rates = [_gflops(result, outcome) for outcome in result.outcomes]
+        rates = [result.rate(name) for name in names]
         rows.append(
             [
                 result.comparison.title,
                 *(_ms(outcome.median) for outcome in result.outcomes),
                 _times(result.ratio(peer)),
                 _target(result, peer),
-                *("-" if rate is None else f"{rate:.3g}" for rate in rates),
-                f"{rates[0] / peak:.0%}" if rates[0] and peak else "-",
+                *map(_gflops, rates),
+                _of_peak(rates[0], peak),
                 _error(result[ours]),
-                "; ".join(f"{o.contender.name}: {o.note}" for o in result.outcomes if o.note),
+                _notes(result),
             ]
         )
     return Table(title, header, rows)
+
+
+def cells(title: str, results: Sequence[Result], peak: float | None) -> Table:
+    """Many comparisons, a row for each: our time an operation beside a yardstick's, and the times of all peers that
+    take part in any."""
+    yardsticks = list(dict.fromkeys(name for result in results for name in result.comparison.efforts))
+    peers = list(dict.fromkeys(name for result in results for name in result.comparison.targets))
+    header = ["", "ms", "GFLOP/s", "of peak"]
+    for name in yardsticks:
+        header += [f"an operation / {name}", "target"]
+    for name in peers:
+        header += [f"{name} ms", "ratio", "target"]
+    rows = []
+    for result in results:
+        ours, comparison = result.outcomes[0], result.comparison
+        rate = result.rate(ours.contender.name)
+        row = [comparison.title, _ms(ours.median), _gflops(rate), _of_peak(rate, peak)]
+        for name in yardsticks:
+            aim = comparison.efforts.get(name)
+            row += [_times(result.effort(name)), f"<= {aim.ratio:g}"] if aim else ["", ""]
+        for name in peers:
+            there = name in comparison.targets
+            row += [_ms(result[name].median), _times(result.ratio(name)), _target(result, name)] if there else [""] * 3
+        rows.append([*row, _error(ours), _notes(result)])
+    return Table(title, [*header, "error", "note"], rows)
 
 
 def memory(title: str, footprints: Sequence[Footprint]) -> Table:
@@ -124,28 +156,20 @@ def memory(title: str, footprints: Sequence[Footprint]) -> Table:
 
 
 def headline(results: Sequence[Result]) -> Table:
-    """Each aim, and the smallest ratio measured for it among all comparisons and contenders that it speaks of."""
-    aims: dict[str, tuple[float, list[float], int]] = {}
+    """Each aim, and the ratio that is farthest from it, of all comparisons and contenders that it speaks of."""
+    found: dict[tuple[str, Target], list[float | None]] = {}
     for result in results:
+        ours = [outcome.contender.name for outcome in result.outcomes if outcome.contender.ours]
         for name, target in result.comparison.targets.items():
-            for outcome in result.outcomes:
-                if not outcome.contender.ours:
-                    continue
-                ratio = result.ratio(name, outcome.contender.name)
-                _, measured, absent = aims.setdefault(target.claim, (target.ratio, [], 0))
-                if ratio is None:
-                    aims[target.claim] = (target.ratio, measured, absent + 1)
-                else:
-                    measured.append(ratio)
-    rows = [
-        [
-            claim,
-            _times(min(measured)) if measured else "-",
-            f">= {aim:g}",
-            f"{absent} of {absent + len(measured)} not measured" if absent else "",
-        ]
-        for claim, (aim, measured, absent) in aims.items()
-    ]
+            found.setdefault((">=", target), []).extend(result.ratio(name, mine) for mine in ours)
+        for name, target in result.comparison.efforts.items():
+            found.setdefault(("<=", target), []).append(result.effort(name))
+    rows = []
+    for (sign, target), ratios in found.items():
+        measured = [ratio for ratio in ratios if ratio is not None]
+        farthest = (min if sign == ">=" else max)(measured, default=None)
+        absent = f"{len(ratios) - len(measured)} of {len(ratios)} not measured" if len(measured) < len(ratios) else ""
+        rows.append([target.claim, _times(farthest), f"{sign} {target.ratio:g}", absent])
     return Table("Times as fast, the least of all measured", ["", "measured", "target", "note"], rows)
 
 
@@ -164,6 +188,7 @@ def as_json(results: Mapping[str, Sequence[Result]]) -> dict[str, Any]:
                         "seconds": outcome.seconds,
                         "median": outcome.median,
                         "ratio": result.ratio(outcome.contender.name),
+                        "flops": outcome.contender.flops or result.comparison.flops,
                         "error": outcome.error,
                         "note": outcome.note,
                     }

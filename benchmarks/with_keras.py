@@ -80,6 +80,11 @@ def _on_tensorflow(layer: Any, x: Array, dy: Array, masked: dict[str, Any]) -> S
     return step
 
 
+def model_class(library: str, name: str) -> Any:
+    """The model `name` of the house of "keras.layers" or "ostinato.keras.layers"."""
+    return getattr(importlib.import_module(f"{library.removesuffix('layers')}models"), name)
+
+
 def layer_class(library: str, name: str) -> Any:
     """The layer `name` of "keras.layers" or "ostinato.keras.layers"."""
     return getattr(importlib.import_module(library), name)
@@ -147,11 +152,11 @@ class StockNetwork:
         self.model.compile(optimizer="adam", loss="mean_squared_error")
 
     def _model(self, dropout: float) -> Any:
-        lstm = layer_class(self.library, "LSTM")
-        model = keras.Sequential([keras.Input(self.windows.shape[1:])])
+        lstm, dropped = layer_class(self.library, "LSTM"), layer_class(self.library, "Dropout")
+        model = model_class(self.library, "Sequential")([keras.Input(self.windows.shape[1:])])
         for layer in range(self.layers):
             model.add(lstm(self.units, return_sequences=layer < self.layers - 1))
-            model.add(keras.layers.Dropout(dropout))
+            model.add(dropped(dropout))
         model.add(keras.layers.Dense(1))
         assign(model, self.weights)
         return model

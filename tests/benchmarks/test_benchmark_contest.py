@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import pytest
 from benchmarks import contest
-from benchmarks.contest import Arena, Comparison, Contender, Outcome, Result, Settings, difference, take_turns
+from benchmarks.contest import Arena, Comparison, Contender, Outcome, Result, Settings, Turns, difference, take_turns
 from benchmarks.process import Process, WorkerError
 
 FAKE = "tests.benchmarks.fakes:Fake"
@@ -26,7 +26,7 @@ def comparison(*contenders: Contender) -> Comparison:
 
 @pytest.fixture
 def arena() -> Iterator[Arena]:
-    with Arena(Settings(rounds=3, seconds=0.001, threads=1)) as opened:
+    with Arena(Settings(Turns(rounds=3, seconds=0.001), threads=1)) as opened:
         yield opened
 
 
@@ -43,12 +43,12 @@ class TestTurns:
 
     def test_everyone_is_timed_once_a_round(self) -> None:
         calls: list[tuple[str, int]] = []
-        take_turns(self.clocks(calls), rounds=3, seconds=0.0)
+        take_turns(self.clocks(calls), Turns(rounds=3, seconds=0.0))
         assert [name for name, _ in calls[-9:]] == ["ours", "peer", "other"] * 3
 
     def test_warm_up_is_not_among_the_times(self) -> None:
         calls: list[tuple[str, int]] = []
-        timed = take_turns(self.clocks(calls), rounds=2, seconds=0.0)
+        timed = take_turns(self.clocks(calls), Turns(rounds=2, seconds=0.0))
         warm = len(calls) - 6
         assert warm >= 6
         assert timed == {"ours": [warm + 1, warm + 4], "peer": [warm + 2, warm + 5], "other": [warm + 3, warm + 6]}
@@ -63,7 +63,7 @@ class TestTurns:
             return 0.25
 
         counts: list[int] = []
-        take_turns({"slow": slow}, rounds=1, seconds=2.0, warm_up=1.0)
+        take_turns({"slow": slow}, Turns(rounds=1, seconds=2.0, warm_up=1.0))
         assert counts == [1, 1, 1, 1, 1, 8]
 
     def test_a_turn_has_at_least_one_run(self) -> None:
@@ -73,7 +73,7 @@ class TestTurns:
             counts.append(runs)
             return 1.0
 
-        take_turns({"one": clock}, rounds=2, seconds=0.0)
+        take_turns({"one": clock}, Turns(rounds=2, seconds=0.0))
         assert counts[-2:] == [1, 1]
 
 
@@ -116,6 +116,18 @@ class TestResult:
         result["peer"].seconds = []
         assert result.ratio("peer") is None
 
+    def test_effort_is_the_time_of_one_operation(self) -> None:
+        one, two = contender("ours", ours=True), Contender("plain", FAKE, {}, flops=12.0)
+        work = Comparison("work", [one, two], {"oracle": contender("oracle")}, steps=1, flops=3.0)
+        result = Result(work, [Outcome(one, seconds=[1.0]), Outcome(two, seconds=[2.0])])
+        assert result.rate("ours") == 3.0
+        assert result.effort("plain") == 2.0
+        result["plain"].seconds = []
+        assert result.effort("plain") is None
+
+    def test_there_is_no_effort_where_no_operations_were_counted(self) -> None:
+        assert self.result().effort("peer") is None
+
 
 class TestArena:
     def test_right_results_are_timed(self, arena: Arena) -> None:
@@ -150,7 +162,7 @@ class TestArena:
         assert not result.red
 
     def test_an_environment_that_is_left_out_is_said(self) -> None:
-        settings = Settings(1, 0.001, 1, left_out={"peers": "not today"})
+        settings = Settings(Turns(1, 0.001), 1, left_out={"peers": "not today"})
         with Arena(settings) as arena:
             result = arena.hold(comparison(Contender("peer", FAKE, {}, environment="peers")))
         assert (result["peer"].status, result["peer"].note) == ("missing", "not today")
@@ -167,6 +179,18 @@ class TestArena:
         result = arena.hold(comparison(contender("ours", ours=True), contender("peer", value=math.nan)))
         assert result["peer"].status == "failed"
         assert "not finite" in result["peer"].note
+
+    def test_a_comparison_may_have_turns_of_its_own(self, arena: Arena) -> None:
+        one = contender("ours", ours=True)
+        work = Comparison("work", [one], {"oracle": contender("oracle")}, steps=1, turns=Turns(2, 0.001, 0.0))
+        assert len(arena.hold(work)["ours"].seconds) == 2
+
+    def test_an_oracle_is_asked_anew_when_it_is_another(self, arena: Arena) -> None:
+        def hold(error: float) -> float | None:
+            one, oracle = Contender("peer", FAKE, {}), contender("oracle", error=error)
+            return arena.hold(Comparison("work", [one], {"oracle": oracle}, steps=1))["peer"].error
+
+        assert [hold(0.0), hold(0.0), hold(1.0)] == [0.0, 0.0, 0.25]
 
     def test_another_path_than_the_compiled_one_is_said(self, arena: Arena) -> None:
         result = arena.hold(comparison(contender("ours", ours=True, served="reference: no compiler")))

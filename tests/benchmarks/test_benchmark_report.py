@@ -82,6 +82,37 @@ def test_headline_is_the_least_of_all() -> None:
     ]
 
 
+def effort(ours: float | None, plain: float, peer: float | None) -> Result:
+    contenders = [
+        Contender("ours", FAKE, {}, ours=True),
+        Contender("plain", FAKE, {}, flops=4e9),
+        *([Contender("peer", FAKE, {})] if peer else []),
+    ]
+    outcomes = [
+        Outcome(one, seconds=[seconds] if seconds else [], error=2e-7)
+        for one, seconds in zip(contenders, filter(lambda s: s != 0, (ours, plain, peer)), strict=False)
+    ]
+    targets = {"peer": Target(8, "faster")} if peer else {}
+    aim = {"plain": Target(1.3, "as cheap")}
+    return Result(Comparison("cell", contenders, ORACLES, 1, 2e9, targets, aim), outcomes)
+
+
+def test_cells_have_the_time_of_an_operation_and_every_peer() -> None:
+    table = report.cells("Cells", [effort(0.01, 0.01, 0.09), effort(0.01, 0.02, None)], peak=400.0)
+    assert cells(table, 0) == {
+        "": "cell", "ms": "10", "GFLOP/s": "200", "of peak": "50%", "an operation / plain": "2.00", "target": ">= 8",
+        "peer ms": "90", "ratio": "9.00", "error": "2e-07", "note": "",
+    }  # fmt: skip
+    assert list(table.header).count("target") == 2
+    assert cells(table, 1)["an operation / plain"] == "1.00"
+    assert (cells(table, 1)["peer ms"], cells(table, 1)["ratio"]) == ("", "")
+
+
+def test_headline_is_the_most_effort_of_all() -> None:
+    results = [effort(0.01, 0.01, None), effort(0.01, 0.02, None), effort(None, 0.02, None)]
+    assert report.headline(results).rows == [["as cheap", "2.00", "<= 1.3", "1 of 3 not measured"]]
+
+
 def test_memory_says_megabytes() -> None:
     table = report.memory("Memory", [Footprint("LSTM", "ours", 45.4, 71.0), Footprint("LSTM", "peer", note="broke")])
     assert table.rows == [["LSTM", "ours", "45", "71", ""], ["LSTM", "peer", "-", "-", "broke"]]

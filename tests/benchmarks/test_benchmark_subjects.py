@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 import torch
 from benchmarks import contest, problems, with_torch
-from benchmarks.cases import KERAS_BIDIRECTIONAL, KERAS_STOCK, inference, layers, ragged, stock
+from benchmarks.cases import KERAS_BIDIRECTIONAL, KERAS_STOCK, cells, inference, layers, ragged, stock
 from benchmarks.contest import PEER_TOLERANCE, Comparison, difference, our_tolerance
 from benchmarks.memory import Layer as MemoryLayer
 from benchmarks.process import Process
@@ -171,7 +171,7 @@ def test_training_holds_at_least_its_own_arrays() -> None:
 
 
 @pytest.mark.parametrize("quick", [True, False])
-@pytest.mark.parametrize("case", [stock, ragged, layers, inference])
+@pytest.mark.parametrize("case", [stock, ragged, layers, cells, inference])
 def test_every_comparison_names_its_contenders_once(case: Any, quick: bool) -> None:
     comparisons: list[Comparison] = case(quick)
     assert len({comparison.title for comparison in comparisons}) == len(comparisons)
@@ -179,5 +179,5 @@ def test_every_comparison_names_its_contenders_once(case: Any, quick: bool) -> N
         names = [contender.name for contender in comparison.contenders]
         assert len(set(names)) == len(names)
         assert comparison.contenders[0].ours
-        assert set(comparison.targets) <= set(names)
+        assert set(comparison.targets) | set(comparison.efforts) <= set(names)
         assert {contender.oracle for contender in comparison.contenders} <= set(comparison.oracles)
