@@ -14,7 +14,7 @@ MODULES := $(VENV)/.modules
 ENGINE := CMakeLists.txt $(shell find kernels src/ostinato/cells src/ostinato/compiler -name '*.py' -o -name '*.h' -o -name '*.cpp')
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo examples test test-slow lint format docs bench bench-quick clean
+.PHONY: help install demo examples test test-slow lint format docs bench bench-quick experiments clean
 
 help:  ## Show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -72,14 +72,17 @@ format: $(INSTALLED)  ## Format the Python sources
 	$(BIN)/ruff check --fix
 	$(BIN)/ruff format
 
-docs: $(INSTALLED)  ## Write the tables of cells and activations into docs/
+docs: $(INSTALLED)  ## Write the pages and tables of cells and activations into docs/
 	$(BIN)/python docs/tables.py
 
-bench: $(INSTALLED) $(PEERS)  ## Measure against PyTorch, and Keras on torch, JAX and TensorFlow
+bench: $(INSTALLED) $(PEERS)  ## Measure every cell against PyTorch, and Keras on torch, JAX and TensorFlow
 	$(BIN)/python -m benchmarks
 
 bench-quick: $(INSTALLED)  ## The same, smaller and without the peers of .venv-bench
 	$(BIN)/python -m benchmarks --quick
+
+experiments: $(INSTALLED)  ## Repeat the experiments of docs/experiments.md; writes build/experiments/
+	OMP_NUM_THREADS=1 $(BIN)/python -m experiments all
 
 clean:  ## Remove everything that make has made
 	rm -rf $(VENV) $(BENCH_VENV) build demo

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import runpy
 import subprocess
 import sys
 import textwrap
@@ -19,6 +20,7 @@ from ostinato.compiler.cpp import print_cell
 from ostinato.scan import Weights, scan
 
 PROJECT = Path(__file__).resolve().parents[2]
+tables: dict[str, Any] = runpy.run_path(str(PROJECT / "docs" / "tables.py"))
 
 
 def programs(document: str) -> list[str]:
@@ -43,6 +45,14 @@ RUNNABLE = [
 def test_program_runs(text: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     exec(compile(text, "a document's program", "exec"), {})
+
+
+def test_programs_that_build_on_each_other_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    names: dict[str, Any] = {}
+    for number, text in enumerate(programs("docs/own-cells.md")):
+        exec(compile(text, f"docs/own-cells.md, program {number}", "exec"), names)
+    assert (tmp_path / "slow_mean.svg").exists() and names["ours"] > 0
 
 
 def commands() -> list[str]:
@@ -72,6 +82,11 @@ def test_the_readme_quotes_a_cell() -> None:
     assert len(quotes("README.md")) == 1
 
 
+def test_the_readme_calls_cells_by_the_names_of_their_layers() -> None:
+    named = re.findall(r"\[`(\w+)`\]\(docs/cells/(\w+)\.md\)", (PROJECT / "README.md").read_text())
+    assert named and [(layer, name) for layer, name in named if CELLS[name].layer != layer] == []
+
+
 @pytest.fixture
 def walked_through() -> Any:
     """The cell that CONTRIBUTING.md adds."""
@@ -85,16 +100,21 @@ def walked_through() -> Any:
 
 def test_the_cell_of_the_walk_through_works(walked_through: Any) -> None:
     H, D, B, T = 3, 2, 2, 4
-    x, W, U, b = (torch.randn(shape, dtype=torch.float64) for shape in ((B, T, D), (2 * H, D), (2 * H, H), (2 * H,)))
-    y, (last,) = scan(walked_through, x, [Weights(W, U, b)], backend="reference")
-    h = torch.zeros(B, H, dtype=torch.float64)
+    shapes = ((B, T, D), (3 * H, D), (2 * H, H), (3 * H,))
+    x, W, U, b = (torch.randn(shape, dtype=torch.float64) for shape in shapes)
+    b[2 * H :] = 0
+    y, (last, cells) = scan(walked_through, x, [Weights(W, U, b)], backend="reference")
+    h = c = torch.zeros(B, H, dtype=torch.float64)
     for t in range(T):
-        f = torch.sigmoid(x[:, t] @ W[:H].T + h @ U[:H].T + b[:H])
-        n = torch.tanh(x[:, t] @ W[H:].T + (f * h) @ U[H:].T + b[H:])
-        h = (1 - f) * h + f * n
+        a = x[:, t] @ W.T + b
+        i, f = torch.sigmoid(a[:, : 2 * H] + h @ U.T).chunk(2, 1)
+        c = f * c + i * a[:, 2 * H :]
+        h = torch.tanh(c)
         torch.testing.assert_close(y[:, t], h)
     torch.testing.assert_close(last[0], h)
-    assert "struct mgu" in print_cell(walked_through)
+    torch.testing.assert_close(cells[0], c)
+    assert "struct ran" in print_cell(walked_through)
+    assert "# Recurrent additive network" in tables["page"](walked_through)
 
 
 def test_printing_stops_with_its_reader() -> None:

@@ -26,7 +26,8 @@ ALLOWED: dict[str, tuple[set[str], set[str]]] = {
         {"torch", "keras", "numpy", "pandas", "matplotlib", "safetensors", "sklearn", "bokeh_sampledata"},
     ),
     "text": ({"keras", "nn", "inspect"}, {"torch", "keras", "numpy", "tokenizers", "safetensors"}),
-    "cli": ({"forecast", "text", "inspect"}, {"numpy", "pandas", "typer", "rich"}),
+    # cells and compiler: `ostinato cells` describes a cell without loading torch
+    "cli": ({"forecast", "text", "inspect", "cells", "compiler"}, {"numpy", "pandas", "typer", "rich"}),
 }
 
 #: What the modules beside the folders may import: `python -m ostinato` is the command.
