@@ -22,8 +22,8 @@ def block(name: str, folder: Path) -> str:
 def filled(page: str, folder: Path) -> str:
     """The page with every block between `<!-- from NAME.json -->` and `<!-- end -->` made anew."""
     return re.sub(
-        r"(<!-- from (\w+)\.json -->\n).*?(\n<!-- end -->)",
-        lambda found: f"{found[1]}\n{block(found[2], folder)}\n{found[3]}",
+        r"(<!-- from (\w+)\.json -->\n).*?(<!-- end -->)",
+        lambda found: f"{found[1]}\n{block(found[2], folder)}\n\n{found[3]}",
         page,
         flags=re.DOTALL,
     )
