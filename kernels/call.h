@@ -54,6 +54,9 @@ struct Call {
   Address slots = 0;
 
   Sequence y_gradient[kStates], x_gradient, sequences_gradient[kSequences];  // null: none comes in; none is wanted
+  Sequence flow[kStates];  // where the gradient of each state after each step is wanted
+  long truncate = 0;       // no gradient passes from one piece of so many steps to another; 0: from all to all
+  double clip = 0;         // the gradient of a state is brought to within +-clip at every step; 0: it is left as it is
   std::array<Matrix, kStates> final_gradient{}, initial_gradient{};
   Matrix weights_gradient[kMatrices];
   std::array<Address, 2> bias_gradient{};

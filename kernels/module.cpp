@@ -121,6 +121,8 @@ NB_MODULE(_engine, m) {
       .def_rw("parameters", &Call::parameters)
       .def_rw("slots", &Call::slots)
       .def_rw("x_gradient", &Call::x_gradient)
+      .def_rw("truncate", &Call::truncate)
+      .def_rw("clip", &Call::clip)
       .def_rw("bias_gradient", &Call::bias_gradient)
       .def_rw("parameters_gradient", &Call::parameters_gradient)
       .def("set_weights", [](Call& c, int k, const Matrix& m) { place(c.weights, k) = m; })
@@ -131,6 +133,7 @@ NB_MODULE(_engine, m) {
       .def("set_final_gradient", [](Call& c, int k, const Matrix& m) { place(c.final_gradient, k) = m; })
       .def("set_y", [](Call& c, int k, const Sequence& s) { place(c.y, k) = s; })
       .def("set_y_gradient", [](Call& c, int k, const Sequence& s) { place(c.y_gradient, k) = s; })
+      .def("set_flow", [](Call& c, int k, const Sequence& s) { place(c.flow, k) = s; })
       .def("set_sequence", [](Call& c, int k, const Sequence& s) { place(c.sequences, k) = s; })
       .def("set_sequence_gradient", [](Call& c, int k, const Sequence& s) { place(c.sequences_gradient, k) = s; });
 

@@ -503,6 +503,42 @@ void return_gradient(const Layout<T>& layout, const Matrices<T>& matrices, const
            });
 }
 
+// Cuts and clips the gradient of the states that the block's rows come into step t with.
+template <class T>
+class Bounds {
+ public:
+  Bounds(const Layout<T>& layout, const Block& block, T* gradient)
+      : layout_(layout), block_(block), gradient_(gradient), row_(layout.program.states * layout.width) {}
+
+  void apply(long t) const {
+    const Call& call = layout_.call;
+    if (call.clip > 0)
+      for_runs(layout_, block_, t, block_.among(layout_.alive(t)), [&](long first, long count) {
+        const T most = T(call.clip);
+        for (T* one = gradient_ + first * row_; one < gradient_ + (first + count) * row_; ++one)
+          *one = std::clamp(*one, -most, most);
+      });
+    const long border = call.reverse ? t + 1 : t;  // between the steps border - 1 and border
+    if (!call.truncate || border % call.truncate || border == 0 || border == call.steps) return;
+    const long rows = block_.among(std::min(layout_.alive(border - 1), layout_.alive(border)));
+    for (long j = 0; j < rows; ++j)
+      if (!call.mask || (runs(j, 0, border) && runs(j, border, call.steps)))
+        std::memset(gradient_ + j * row_, 0, row_ * sizeof(T));
+  }
+
+ private:
+  // Whether a row takes one of the steps first..last - 1.
+  bool runs(long j, long first, long last) const {
+    while (first < last && !layout_.runs(first, block_.row(j))) ++first;
+    return first < last;
+  }
+
+  const Layout<T>& layout_;
+  const Block& block_;
+  T* const gradient_;
+  const long row_;
+};
+
 template <class T>
 void backward_block(const Layout<T>& layout, const Kernels<T>& kernels, const Matrices<T>& matrices,
                     const Scratch<T>& scratch, T* parameter_gradients, const Block& block) {
@@ -519,6 +555,7 @@ void backward_block(const Layout<T>& layout, const Kernels<T>& kernels, const Ma
   // all that a cell without W gives x
   std::memset(scratch.input_gradient, 0, block.count * layout.input_width * sizeof(T));
   Clock<T> clock(layout, matrices, scratch);
+  const Bounds<T> bounds(layout, block, scratch.gradient);
   for (long j = 0; j < block.count; ++j)
     for (int s = 0; s < program.states; ++s)
       copy_row(scratch.gradient + (j * program.states + s) * width, layout.of(call.final_gradient[s], block.row(j)),
@@ -531,6 +568,10 @@ void backward_block(const Layout<T>& layout, const Kernels<T>& kernels, const Ma
         if (call.repeat || layout.runs(t, block.row(j)))
           add_row(scratch.gradient + (j * program.states + s) * width, layout.of(call.y_gradient[s], t, block.row(j)),
                   layout.state_size(s));
+    for (int s = 0; s < program.states; ++s)
+      for (long j = 0; call.flow[s].data && j < alive; ++j)
+        copy_row(layout.of(call.flow[s], t, block.row(j)), scratch.gradient + (j * program.states + s) * width,
+                 layout.state_size(s));
     if (!call.x.packed)
       for (long j = alive; j < block.count; ++j) {
         if (call.x_gradient.data && !call.add_to_x_gradient)
@@ -577,6 +618,7 @@ void backward_block(const Layout<T>& layout, const Kernels<T>& kernels, const Ma
                    program.sequence_gradient[s] ? scratch.sequence_gradients + (j * program.sequences + s) * width : nullptr,
                    call.units);
     }
+    bounds.apply(t);
   }
   for (long j = 0; j < block.count; ++j)
     for (int s = 0; s < program.states; ++s)

@@ -52,6 +52,8 @@ class Problem:
     mask: tuple[tuple[bool, ...], ...] | None = None
     padding: str = "zero"
     named: tuple[tuple[str, str], ...] = ()
+    truncate: int | None = None
+    clip: float | None = None
     scale: float = 1.0
     seed: int = 0
 
@@ -242,6 +244,8 @@ def arguments(problem: Problem, given: Results) -> dict[str, Any]:
         "padding": problem.padding,
         "activations": dict(problem.named),
         "outputs": problem.cell.states if problem.every else None,
+        "truncate": problem.truncate,
+        "clip": problem.clip,
         **ragged,
     }
 

@@ -2,6 +2,7 @@
 
 from .cpu import KERNEL_DTYPES
 from .dispatch import Backend, Choice, choose, run, scan, watch
+from .flow import Flow, record
 from .lowest import lowest
 from .parameters import Parameter, Structure, Values, projects
 from .request import Request, Weights, make_request
@@ -11,6 +12,7 @@ __all__ = [
     "KERNEL_DTYPES",
     "Backend",
     "Choice",
+    "Flow",
     "Parameter",
     "Request",
     "Structure",
@@ -20,6 +22,7 @@ __all__ = [
     "lowest",
     "make_request",
     "projects",
+    "record",
     "release_workspace",
     "run",
     "scan",

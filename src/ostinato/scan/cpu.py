@@ -232,8 +232,12 @@ class _Caller:
         sequence_gradients = [[next(rest) for _ in given] for given in request.sequences]
         y_gradients = [None if g is None else _features_contiguous(g) for g in y_gradients]
         final_gradients = [None if g is None else _features_contiguous(g) for g in final_gradients]
+        flows = self._flows()
         for direction, lease in enumerate(leases):
             call = self.call(direction, outputs, lease)
+            call.truncate, call.clip = request.truncate, request.clip
+            for state, flow in enumerate(flows):
+                call.set_flow(state, _sequence(flow, request.layout, direction * request.state_size(state)))
             for state, gradient in zip(request.outputs, y_gradients, strict=True):
                 if gradient is not None:
                     call.set_y_gradient(
@@ -254,6 +258,16 @@ class _Caller:
                     call.set_sequence_gradient(k, _sequence(gradient, request.layout))
             _engine.backward(call)
         return found
+
+    def _flows(self) -> list[Tensor]:
+        """Room for the gradients of the states along the sequence, where somebody records them."""
+        request = self.request
+        if request.flow is None:
+            return []
+        leading, directions = request.x.shape[:-1], len(request.weights)
+        sizes = {name: request.state_size(k) for k, name in enumerate(request.cell.states)}
+        request.flow.gradients = {name: request.x.new_zeros(*leading, directions * sizes[name]) for name in sizes}
+        return list(request.flow.gradients.values())
 
 
 def _ask_for_weights(call: Any, weights: Weights, gradients: Sequence[Tensor | None]) -> None:

@@ -45,6 +45,8 @@ def scan(
     activations: Mapping[str, ActivationLike] | None = None,
     sequences: Sequence[Sequence[Tensor]] | None = None,
     outputs: Sequence[str] | None = None,
+    truncate: int | None = None,
+    clip: float | None = None,
     backend: Backend | None = None,
 ) -> tuple[Any, tuple[Tensor, ...]]:
     """A cell over a whole sequence, in one or two directions.
@@ -64,6 +66,11 @@ def scan(
         activations: other run-time activations than the cell's: {"phi": name or function, "sigma": ...}.
         sequences: for each direction the cell's further input sequences and masks, laid out as x with `units` features.
         outputs: names of the states whose whole sequences are wanted; None is the first state's.
+        truncate: cut the gradient into pieces of so many steps, from step 0 on (truncated backpropagation through time,
+            Williams & Peng 1990): none passes from a piece to the one before. A row's initial state is reached from the
+            piece where the row's first step is. None: no cut.
+        clip: bring each entry of the gradient of a state, as a step hands it to the one before, to within +-clip. None:
+            leave it.
         backend: "cpu" or "reference" to insist on one; None lets the library choose.
 
     Returns:
@@ -72,11 +79,13 @@ def scan(
 
     Raises:
         ValueError: an argument does not fit; the sentence names it.
-        RuntimeError: the backend asked for cannot serve this request.
+        RuntimeError: the backend asked for cannot serve this request; or, from the backward pass, a gradient with
+            `clip` is to be differentiated again.
     """
     request = make_request(
         cell, x, weights, initial_state, layout=layout, reverse=reverse, lengths=lengths, batch_sizes=batch_sizes,
         mask=mask, padding=padding, activations=activations, sequences=sequences, outputs=outputs,
+        truncate=truncate, clip=clip,
     )  # fmt: skip
     found, finals = run(request, backend)
     return (found[0] if outputs is None else found), finals

@@ -6,6 +6,7 @@ This is the oracle of the tests (in float64), and the path for whatever the kern
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from types import SimpleNamespace
 from typing import Any
 
@@ -138,6 +139,7 @@ def _one_direction(
     outputs: list[list[Tensor]] = [[states[k]] * request.steps for k in request.outputs]
     order = range(request.steps)
     for number, t in enumerate(reversed(order) if request.reverse[direction] else order):
+        states = _bounded(request, states, t, t + 1 if request.reverse[direction] else t, mask)
         new = cell(
             x=x[t],
             gate=_Gates(weights, x[t], states[0]),
@@ -152,10 +154,65 @@ def _one_direction(
         if mask is not None:
             runs = mask[t].unsqueeze(-1)
             new = tuple(torch.where(runs, after, before) for after, before in zip(new, states, strict=True))
-        states = new
+        states = new if request.flow is None else _told(request, direction, t, new, mask)
         for sequence, k in zip(outputs, request.outputs, strict=True):
             sequence[t] = states[k]
     return [torch.stack(sequence) for sequence in outputs], states
+
+
+def _bounded(
+    request: Request, states: tuple[Tensor, ...], t: int, border: int, mask: Tensor | None
+) -> tuple[Tensor, ...]:
+    """The states that come into step t, over the border between the steps border - 1 and border: their gradients are
+    clipped where the step runs, and cut in rows that have steps on both sides of a border of pieces."""
+    everywhere = torch.ones(request.batch, 1, dtype=torch.bool, device=states[0].device)
+    if request.clip:
+        running = everywhere if mask is None else mask[t].unsqueeze(-1)
+        states = tuple(state.clone() for state in states)
+        for state in states:
+            if state.requires_grad:
+                state.register_hook(partial(_clipped, running, request.clip))
+    if request.truncate and border % request.truncate == 0 and 0 < border < request.steps:
+        both = everywhere if mask is None else (mask[:border].any(0) & mask[border:].any(0)).unsqueeze(-1)
+        states = tuple(torch.where(both, state.detach(), state) for state in states)
+    return states
+
+
+def _clipped(running: Tensor, most: float, gradient: Tensor) -> Tensor:
+    if torch.is_grad_enabled():
+        raise RuntimeError(
+            "a gradient clipped at every step has no derivative of its own; "
+            "leave clip_recurrent_gradient out where gradients are differentiated (create_graph=True)"
+        )
+    return torch.where(running, gradient.clamp(-most, most), gradient)
+
+
+def _told(
+    request: Request, direction: int, t: int, states: tuple[Tensor, ...], mask: Tensor | None
+) -> tuple[Tensor, ...]:
+    """The states after step t, whose gradients will be told to the request's flow."""
+    assert request.flow is not None
+    states = tuple(state.clone() for state in states)
+    for name, state in zip(request.cell.states, states, strict=True):
+        if state.requires_grad:
+            state.register_hook(partial(_tell, request, direction, t, name, mask))
+    return states
+
+
+def _tell(request: Request, direction: int, t: int, name: str, mask: Tensor | None, gradient: Tensor) -> None:
+    assert request.flow is not None
+    size, gradients = gradient.shape[-1], request.flow.gradients
+    if name not in gradients:
+        gradients[name] = gradient.new_zeros(*request.x.shape[:-1], len(request.weights) * size)
+    here = gradients[name][..., direction * size : (direction + 1) * size]
+    if request.batch_sizes is not None:
+        first, rows = int(request.batch_sizes[:t].sum()), int(request.batch_sizes[t])
+        here[first : first + rows] = gradient[:rows].detach()
+        return
+    steps = here.transpose(0, 1) if request.layout == "batch" else here
+    steps[t] = gradient.detach()
+    if request.lengths is not None and mask is not None:
+        steps[t] *= mask[t].unsqueeze(-1)
 
 
 def _pack(padded: Tensor, batch_sizes: Tensor) -> Tensor:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from numbers import Integral, Real
 from typing import Literal
 
 import torch
@@ -11,6 +13,7 @@ from torch import Tensor
 
 from ..cells import SYMBOLS, Cell, activation
 from ..compiler import Program, trace
+from .flow import Flow, recorded
 
 Layout = Literal["time", "batch", "packed"]
 Padding = Literal["zero", "repeat"]
@@ -72,6 +75,9 @@ class Request:
         mask: (B, T) bool, or None: a step that is False carries the states.
         padding: what the output holds at steps that did not run: zeros, or the state carried so far.
         activations: the run-time activation of each symbol: a name, or a function of a tensor.
+        truncate: no gradient passes from one piece of so many steps to another; 0 is from all to all.
+        clip: the gradient of a state is brought to within +-clip at every step; 0 leaves it as it is.
+        flow: where the backward pass tells the gradients of the states; None is nowhere.
     """
 
     cell: Cell
@@ -88,6 +94,9 @@ class Request:
     padding: Padding
     activations: Mapping[str, ActivationLike]
     outputs: tuple[int, ...]
+    truncate: int
+    clip: float
+    flow: Flow | None
     units: int
     projection: int
     steps: int
@@ -309,6 +318,28 @@ def _lengths_of(mask: Tensor) -> tuple[Tensor | None, Side, Tensor | None]:
     return None, "right", mask
 
 
+def check_truncate(steps: int) -> int:
+    """The number of steps after which gradients are cut, checked.
+
+    Raises:
+        ValueError: it is no whole number of at least 1.
+    """
+    if isinstance(steps, bool) or not isinstance(steps, Integral) or steps < 1:
+        raise ValueError(f"truncate_gradient is {steps!r}; expected a whole number of steps of at least 1, or None")
+    return int(steps)
+
+
+def check_clip(most: float) -> float:
+    """The bound of the states' gradients, checked; infinity clips nothing.
+
+    Raises:
+        ValueError: it is no number above 0.
+    """
+    if isinstance(most, bool) or not isinstance(most, Real) or not most > 0:
+        raise ValueError(f"clip_recurrent_gradient is {most!r}; expected a number above 0, or None")
+    return 0.0 if math.isinf(most) else float(most)
+
+
 def _check_states(
     cell: Cell, states: Sequence[Tensor], leading: tuple[int, ...], sizes: Mapping[str, int], x: Tensor
 ) -> tuple[Tensor, ...]:
@@ -346,6 +377,8 @@ def make_request(
     activations: Mapping[str, ActivationLike] | None = None,
     sequences: Sequence[Sequence[Tensor]] | None = None,
     outputs: Sequence[str] | None = None,
+    truncate: int | None = None,
+    clip: float | None = None,
 ) -> Request:
     """Check the arguments of a scan; they are those of `scan.scan`.
 
@@ -394,6 +427,9 @@ def make_request(
         padding=padding,
         activations=_chosen(cell, activations or {}),
         outputs=tuple(cell.states.index(name) for name in wanted),
+        truncate=0 if truncate is None else check_truncate(truncate),
+        clip=0.0 if clip is None else check_clip(clip),
+        flow=recorded(cell, len(weights), layout),
         units=units,
         projection=projection,
         steps=steps,
