@@ -18,8 +18,10 @@ ALLOWED: dict[str, tuple[set[str], set[str]]] = {
     "cells": (set(), set()),
     "compiler": ({"cells"}, set()),
     "scan": ({"cells", "compiler"}, {"torch", "numpy"}),
-    "nn": ({"cells", "scan"}, {"torch"}),
-    "keras": ({"cells", "scan"}, {"torch", "keras", "numpy"}),
+    "series": (set(), {"numpy"}),
+    "faults": (set(), {"torch"}),
+    "nn": ({"cells", "scan", "series", "faults"}, {"torch"}),
+    "keras": ({"cells", "scan", "series", "faults"}, {"torch", "keras", "numpy"}),
     "inspect": ({"nn", "keras", "scan"}, {"torch", "keras", "numpy", "matplotlib"}),
     "forecast": (
         {"keras", "nn", "inspect"},

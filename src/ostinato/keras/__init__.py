@@ -24,6 +24,7 @@ from .conversion import to_keras as to_keras  # noqa: E402
 from .explanation import explain as explain  # noqa: E402
 from .gallery import layer_of as layer_of  # noqa: E402
 from .models import Sequential as Sequential  # noqa: E402
+from .series import SeriesDataset as SeriesDataset  # noqa: E402
 
 
 def _modules() -> dict[str, ModuleType]:
@@ -41,7 +42,7 @@ def _modules() -> dict[str, ModuleType]:
 for _name, _module in _modules().items():
     sys.modules.setdefault(f"{__name__}.{_name}", _module)
 
-_OURS = {"explain", "from_keras", "layer_of", "layers", "models", "to_keras"}
+_OURS = {"SeriesDataset", "explain", "from_keras", "layer_of", "layers", "models", "to_keras"}
 
 __all__ = sorted({name for name in dir(_keras) if not name.startswith("_")} | _OURS)  # noqa: PLE0605
 

@@ -13,8 +13,10 @@ from .layer import Layer
 from .readout import EchoStateNetwork
 from .recurrent import GRU, LSTM, RNN
 from .reservoir import EchoState
+from .series import SeriesBatches
 
-__all__ = ["GRU", "LSTM", "RNN", "EchoState", "EchoStateNetwork", "Layer", "convert", "layer_of", "revert"]
+__all__ = ["GRU", "LSTM", "RNN", "EchoState", "EchoStateNetwork", "Layer", "SeriesBatches"]
+__all__ += ["convert", "layer_of", "revert"]
 
 for _name, _layer in LAYERS.items():
     if _name not in globals():
