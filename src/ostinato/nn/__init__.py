@@ -9,7 +9,10 @@ from typing import TYPE_CHECKING
 
 from .convert import convert, revert
 from .gallery import LAYERS, layer_of
+from .initialise import initialise
 from .layer import Layer
+from .penalty import activation_penalty, norm_preserving_penalty, temporal_activation_penalty
+from .pretrained import load_weights_from
 from .readout import EchoStateNetwork
 from .recurrent import GRU, LSTM, RNN
 from .reservoir import EchoState
@@ -17,6 +20,8 @@ from .series import SeriesBatches
 
 __all__ = ["GRU", "LSTM", "RNN", "EchoState", "EchoStateNetwork", "Layer", "SeriesBatches"]
 __all__ += ["convert", "layer_of", "revert"]
+__all__ += ["activation_penalty", "norm_preserving_penalty", "temporal_activation_penalty"]
+__all__ += ["initialise", "load_weights_from"]
 
 for _name, _layer in LAYERS.items():
     if _name not in globals():

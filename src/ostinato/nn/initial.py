@@ -1,9 +1,13 @@
-"""The initial values of a layer's tensors, as torch's recurrent modules have them."""
+"""The initial values of a layer's tensors: as torch's recurrent modules have them, and the cures against gradients that
+vanish or explode."""
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
-from typing import Literal
+from dataclasses import dataclass
+from numbers import Real
+from typing import Any, Literal, TypeGuard
 
 import torch
 from torch import Tensor
@@ -13,13 +17,158 @@ from .. import scan
 
 RecurrentInit = Literal["uniform", "orthogonal", "identity"]
 
+#: How the blocks of recurrent matrices are made: a kind, or a kind and its number; see `recurrent_rule`.
+Recurrent = str | tuple[str, float]
+
+#: The bias that makes a cell remember: a number, or ("chrono", T_max); see `forget_rule`.
+ForgetBias = float | tuple[str, float]
+
+
+@dataclass(frozen=True)
+class Recurrence:
+    """What one layer and direction stores, as far as it decides how long the layer remembers.
+
+    Attributes:
+        structure: what the layer stores.
+        tensors: the stored tensors by the names of `structure.parameters()`.
+        second: torch's `bias_hh` where the cell has one bias only, or None.
+    """
+
+    structure: scan.Structure
+    tensors: Mapping[str, Tensor]
+    second: Tensor | None = None
+
+    def blocks(self, argument: str, given: Recurrent, square: bool) -> list[Tensor]:
+        """The blocks of U, as views: gate by gate, and in a gate head by head or module by module.
+
+        Raises:
+            ValueError: there is no U, or none with eigenvalues where they are needed; the sentence names the argument.
+        """
+        name = self.structure.cell.name
+        if "U" not in self.tensors:
+            raise ValueError(f"{argument} is {given!r}, but cell {name} has no recurrent matrix")
+        if square and self.structure.output_size != self.structure.units:
+            raise ValueError(
+                f"{argument} is {given!r}, but the recurrent matrix of cell {name} is {self.structure.units} x "
+                f"{self.structure.output_size} for each gate, and only a square one has eigenvalues"
+            )
+        return self.structure.recurrent_blocks(self.tensors["U"])
+
+    def remembering(self) -> list[Tensor]:
+        """The biases, as views, that add up to that of the gate that makes the cell remember.
+
+        Raises:
+            ValueError: the cell has no such gate, or the layer stores no bias of it.
+        """
+        found = self.structure.forget_biases(self.tensors)
+        return found + self._second((self.structure.cell.forget or "").lstrip("-"))
+
+    def writing(self) -> list[Tensor]:
+        """The biases of the input gate i that stands beside a forget gate f; none in all other cells."""
+        cell = self.structure.cell
+        if cell.forget != "f" or "i" not in cell.gates:
+            return []
+        stored = [one for one in self.structure.parameters() if one.trained]
+        biases = [one for one in stored if one.name in ("b", "b_u") and "i" in one.gates]
+        found = [self.tensors[one.name].split(self.structure.units)[one.gates.index("i")] for one in biases]
+        found += [self.tensors[one.name] for one in stored if one.name == "b_i"]
+        return found + self._second("i")
+
+    def _second(self, gate: str) -> list[Tensor]:
+        if self.second is None:
+            return []
+        return [self.second.split(self.structure.units)[self.structure.cell.gates.index(gate)]]
+
+
+def recurrent_rule(given: Any) -> tuple[str, float]:
+    """The kind and the number of a rule for recurrent blocks.
+
+    "orthogonal" and "identity" may be given with a factor, 1 if not; "spectral_radius" needs its radius.
+
+    Raises:
+        ValueError: it is no such rule.
+    """
+    kind, number = given if isinstance(given, (tuple, list)) and len(given) == 2 else (given, None)
+    if kind == "spectral_radius":
+        if not _is_number(number) or number <= 0:
+            raise ValueError(f"recurrent is {given!r}; expected ('spectral_radius', r) with a number r above 0")
+        return "spectral_radius", float(number)
+    if kind not in ("orthogonal", "identity") or not (number is None or _is_number(number)):
+        raise ValueError(
+            f"recurrent is {given!r}; expected 'orthogonal' or 'identity', alone or with a factor as in "
+            "('identity', 0.5), or ('spectral_radius', r)"
+        )
+    return str(kind), 1.0 if number is None else float(number)
+
+
+def forget_rule(given: Any) -> tuple[str, float]:
+    """("constant", the bias) or ("chrono", T_max).
+
+    Raises:
+        ValueError: it is neither a number nor ("chrono", T_max) with T_max above 2.
+    """
+    if _is_number(given):
+        return "constant", float(given)
+    if not (isinstance(given, (tuple, list)) and len(given) == 2 and given[0] == "chrono"):
+        raise ValueError(f"forget_bias is {given!r}; expected a number, or ('chrono', T_max)")
+    if not _is_number(given[1]) or given[1] <= 2:
+        raise ValueError(f"forget_bias is {given!r}; expected ('chrono', T_max) with a number of steps T_max above 2")
+    return "chrono", float(given[1])
+
+
+def _is_number(value: Any) -> TypeGuard[float]:
+    return isinstance(value, Real) and not isinstance(value, bool) and math.isfinite(value)
+
+
+@torch.no_grad()
+def fill_block(block: Tensor, kind: str, number: float, generator: torch.Generator | None = None) -> None:
+    """Draw one block of U, (units, at least as many entries as it reads), in place.
+
+    "orthogonal" has orthonormal rows, times the number; "identity" is the number on the diagonal; "spectral_radius" is
+    normal and scaled so that the square of the units themselves, which stands first, has an eigenvalue of that modulus
+    and none of a larger one.
+    """
+    if kind == "identity":
+        init.eye_(block).mul_(number)
+        return
+    drawn = _room(block, generator)
+    if kind == "orthogonal":
+        init.orthogonal_(drawn, number, generator)
+    else:
+        drawn.normal_(generator=generator)
+        drawn *= number / torch.linalg.eigvals(drawn[:, : len(drawn)].double()).abs().max()
+    block.copy_(drawn)
+
+
+@torch.no_grad()
+def fill_biases(recurrence: Recurrence, kind: str, number: float, generator: torch.Generator | None = None) -> None:
+    """Set the bias that makes the cell remember, with its sign turned where a negative bias does; with "chrono" that of
+    the input gate beside it as well. Of a gate with two biases the second is 0."""
+    first, *others = recurrence.remembering()
+    sign = -1.0 if (recurrence.structure.cell.forget or "").startswith("-") else 1.0
+    if kind == "constant":
+        first.fill_(sign * number)
+    else:
+        drawn = _room(first, generator).uniform_(1.0, number - 1.0, generator=generator).log_()
+        first.copy_(sign * drawn)
+        for place, bias in enumerate(recurrence.writing()):
+            bias.copy_(torch.zeros_like(drawn) if place else -drawn)
+    for other in others:
+        other.zero_()
+
+
+def _room(like: Tensor, generator: torch.Generator | None) -> Tensor:
+    """A tensor to draw into: where the generator is, and in a dtype in which matrices are decomposed."""
+    dtype = like.dtype if like.dtype in (torch.float32, torch.float64) else torch.float32
+    return torch.empty(like.shape, dtype=dtype, device=like.device if generator is None else generator.device)
+
 
 @torch.no_grad()
 def initialize(
     structure: scan.Structure,
     tensors: Mapping[str, Tensor],
     recurrent_init: RecurrentInit = "uniform",
-    forget_bias: float | None = None,
+    forget_bias: ForgetBias | None = None,
 ) -> None:
     """Draw all tensors of one layer and direction, in place, with torch's generator.
 
@@ -31,15 +180,14 @@ def initialize(
         tensors: the stored tensors by the names of `structure.parameters()`.
         recurrent_init: "orthogonal" and "identity" make each gate's block of U, and in it each head's or module's, such
             a matrix.
-        forget_bias: the bias that makes the cell remember; of a gate with two biases their sum. None leaves it.
+        forget_bias: the bias that makes the cell remember, or ("chrono", T_max); of a gate with two biases their sum.
+            None leaves it.
 
     Raises:
         ValueError: the cell has no U for `recurrent_init`, or no bias for `forget_bias`.
     """
-    if recurrent_init != "uniform" and "U" not in tensors:
-        raise ValueError(
-            f"recurrent_init is {recurrent_init!r}, but cell {structure.cell.name} has no recurrent matrix"
-        )
+    recurrence = Recurrence(structure, tensors)
+    blocks = [] if recurrent_init == "uniform" else recurrence.blocks("recurrent_init", recurrent_init, False)
     bound = structure.units**-0.5
     for parameter in structure.parameters():
         tensor = tensors[parameter.name]
@@ -50,11 +198,7 @@ def initialize(
                 init.uniform_(part, *initial)
             else:
                 init.constant_(part, initial)
-    if recurrent_init != "uniform":
-        for block in structure.recurrent_blocks(tensors["U"]):
-            init.orthogonal_(block) if recurrent_init == "orthogonal" else init.eye_(block)
+    for block in blocks:
+        fill_block(block, recurrent_init, 1.0)
     if forget_bias is not None:
-        first, *others = structure.forget_biases(tensors)
-        init.constant_(first, -forget_bias if structure.cell.forget[:1] == "-" else forget_bias)  # type: ignore[index]
-        for other in others:
-            init.zeros_(other)
+        fill_biases(recurrence, *forget_rule(forget_bias))
