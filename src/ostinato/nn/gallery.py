@@ -28,6 +28,8 @@ _MEANINGS = {
     "per_step": "whether masks are drawn at every step, or once for a whole sequence; None is as the paper has it.",
     "recurrent_init": '"uniform", or "orthogonal" or "identity" for each block of `weight_hh`.',
     "forget_bias": "the initial bias that makes the cell remember: that of the gate named, negative where 1 forgets.",
+    "truncate_gradient": "after how many steps gradients are cut; None is never.",
+    "clip_recurrent_gradient": "the bound of each state's gradient as a step hands it back; None is none.",
     "backend": "None lets the library choose; see `Layer`.",
     "device": "of the parameters.",
     "dtype": "of the parameters.",

@@ -14,7 +14,7 @@ from torch.nn.utils.rnn import PackedSequence
 
 from .. import cells, scan
 from ..scan.request import ActivationLike
-from .form import Form, States, by_layer, in_dtype, run_stack
+from .form import Form, States, by_layer, check_bounds, in_dtype, run_stack
 from .initial import RecurrentInit, initialize
 from .masks import check_rate, draw
 
@@ -34,10 +34,14 @@ class Layer(torch.nn.Module):
     Attributes:
         cell: the equations.
         backend: None lets the library choose; "cpu" and "reference" insist on one of the backends of `scan`.
+        truncate_gradient: None, or the number of steps after which gradients are cut; `scan.scan` says how.
+        clip_recurrent_gradient: None, or the bound of every state's gradient as a step hands it back; likewise.
         training: whether masks and dropout are drawn, or stand at their expectation.
     """
 
     cell: ClassVar[cells.Cell]
+    truncate_gradient: int | None = None
+    clip_recurrent_gradient: float | None = None
 
     def __init__(
         self,
@@ -60,6 +64,8 @@ class Layer(torch.nn.Module):
         per_step: bool | None = None,
         recurrent_init: RecurrentInit = "uniform",
         forget_bias: float | None = None,
+        truncate_gradient: int | None = None,
+        clip_recurrent_gradient: float | None = None,
         backend: scan.Backend | None = None,
         device: torch.device | str | None = None,
         dtype: torch.dtype | None = None,
@@ -80,6 +86,7 @@ class Layer(torch.nn.Module):
         if recurrent_init not in get_args(RecurrentInit):
             known = ", ".join(map(repr, get_args(RecurrentInit)))
             raise ValueError(f"recurrent_init is {recurrent_init!r}; expected one of {known}")
+        check_bounds(truncate_gradient, clip_recurrent_gradient)
         self.input_size = input_size
         self.hidden_size = hidden_size
         self.num_layers = num_layers
@@ -91,6 +98,8 @@ class Layer(torch.nn.Module):
         self.per_step = per_step
         self.recurrent_init = recurrent_init
         self.forget_bias = forget_bias
+        self.truncate_gradient = truncate_gradient
+        self.clip_recurrent_gradient = clip_recurrent_gradient
         self.backend = backend
         self._sizes: dict[str, Any] = {
             "projection": proj_size,
@@ -211,7 +220,9 @@ class Layer(torch.nn.Module):
             "proj_size": (self.proj_size, 0), "heads": (self._sizes["heads"], 1),
             "modules": (self._sizes["modules"], 1), "periods": (self._sizes["periods"], ()),
             "fixed": (self._fixed, {}), "recurrent_init": (self.recurrent_init, "uniform"),
-            "forget_bias": (self.forget_bias, None), "per_step": (self.per_step, None), "backend": (self.backend, None),
+            "forget_bias": (self.forget_bias, None), "per_step": (self.per_step, None),
+            "truncate_gradient": (self.truncate_gradient, None),
+            "clip_recurrent_gradient": (self.clip_recurrent_gradient, None), "backend": (self.backend, None),
         }  # fmt: skip
         options |= {name: (value, None) for name, value in (*self._constants.items(), *self._rates.items())}
         options |= {
@@ -307,6 +318,8 @@ class Layer(torch.nn.Module):
             activations={symbol: self._activations[symbol] for symbol in cell.activations},
             sequences=[[*(half[k] for half in halves), *masks[k]] for k in directions],
             outputs=cell.states[: 1 + read_above],
+            truncate=self.truncate_gradient,
+            clip=self.clip_recurrent_gradient,
         )
 
 

@@ -14,7 +14,7 @@ from torch import Tensor
 from torch.nn.utils.rnn import PackedSequence
 
 from .. import cells, scan
-from .form import Ask, Form, States, autocasts, by_layer, in_dtype, run_stack
+from .form import Ask, Form, States, autocasts, by_layer, check_bounds, in_dtype, run_stack
 
 Backend = scan.Backend | Literal["torch"]
 
@@ -33,16 +33,36 @@ class Recurrent(torch.nn.RNNBase):
     Attributes:
         backend: None lets the library choose; "cpu" and "reference" insist on one of the backends of `scan`; "torch"
             runs torch's own implementation.
+        truncate_gradient: None, or the number of steps after which gradients are cut; `scan.scan` says how.
+        clip_recurrent_gradient: None, or the bound of every state's gradient as a step hands it back; likewise.
     """
 
     backend: Backend | None = None
+    truncate_gradient: int | None = None
+    clip_recurrent_gradient: float | None = None
 
-    def __init__(self, *args: Any, backend: Backend | None = None, **kwargs: Any) -> None:
+    def __init__(
+        self,
+        *args: Any,
+        backend: Backend | None = None,
+        truncate_gradient: int | None = None,
+        clip_recurrent_gradient: float | None = None,
+        **kwargs: Any,
+    ) -> None:
         known = (*get_args(scan.Backend), "torch")
         if backend is not None and backend not in known:
             raise ValueError(f"backend is {backend!r}; expected None or one of {', '.join(map(repr, known))}")
+        check_bounds(truncate_gradient, clip_recurrent_gradient)
         super().__init__(*args, **kwargs)
         self.backend = backend
+        self.truncate_gradient = truncate_gradient
+        self.clip_recurrent_gradient = clip_recurrent_gradient
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        # how a module becomes one of torch's: there nothing would be cut or clipped, and nothing would say so
+        if name == "__class__" and not issubclass(value, Recurrent) and (bounds := self._bounds()):
+            raise ValueError(f"{bounds}, which {value.__module__}.{value.__name__} cannot do; set it to None first")
+        super().__setattr__(name, value)
 
     def forward(self, input: Tensor | PackedSequence, hx: Tensor | States | None = None) -> Any:
         """The whole stack over a whole sequence, as torch's module of the same name describes it.
@@ -61,10 +81,11 @@ class Recurrent(torch.nn.RNNBase):
             final states, shaped as `hx`.
 
         Raises:
-            RuntimeError: torch's own, where a shape or dtype does not fit; or `backend` cannot serve these tensors.
-            ValueError: likewise torch's own.
+            RuntimeError: torch's own, where a shape or dtype does not fit; or `backend` cannot serve these tensors; or
+                torch's own implementation would run them, which cannot truncate or clip gradients.
+            ValueError: likewise torch's own; or `truncate_gradient` or `clip_recurrent_gradient` is out of its range.
         """
-        if self.backend == "torch" or self._left_to_torch(input, hx):
+        if self._left_to_torch(input, hx) or self.backend == "torch":
             return super().forward(input, hx)
         form, x, states = self._arrange(input, hx)
         y, finals = run_stack(x, self._asks(form, states), self.dropout, self.training, self.backend)
@@ -76,9 +97,7 @@ class Recurrent(torch.nn.RNNBase):
         Raises:
             RuntimeError, ValueError: as `forward`.
         """
-        if self.backend == "torch":
-            return "torch: backend='torch' asks for it"
-        if reason := self._left_to_torch(input, hx):
+        if (reason := self._left_to_torch(input, hx)) or self.backend == "torch":
             return f"torch: {reason}"
         form, x, states = self._arrange(input, hx)
         # the scans of the other layers differ in the input size only
@@ -86,16 +105,35 @@ class Recurrent(torch.nn.RNNBase):
         return f"{choice.backend}: {choice.reason}"
 
     def extra_repr(self) -> str:
-        return super().extra_repr() + (f", backend={self.backend!r}" if self.backend else "")
+        shown = [super().extra_repr(), f"backend={self.backend!r}" if self.backend else "", self._bounds("=")]
+        return ", ".join(filter(None, shown))
+
+    def _bounds(self, sign: str = " is ") -> str:
+        """What is truncated and clipped, in words; empty if nothing is."""
+        given = {name: getattr(self, name) for name in ("truncate_gradient", "clip_recurrent_gradient")}
+        return ", ".join(f"{name}{sign}{value!r}" for name, value in given.items() if value is not None)
 
     def _left_to_torch(self, input: Tensor | PackedSequence, hx: Tensor | States | None) -> str | None:
-        """Why torch's own forward must run, or None."""
-        if not self._fits(input, hx):
-            return "the arguments do not fit together, and its error says why"
+        """Why torch's own forward must run, or None.
+
+        Raises:
+            RuntimeError: gradients that are to be truncated or clipped would come back through it.
+        """
         x = input.data if isinstance(input, PackedSequence) else input
-        if self.backend is None and not (x.device.type == "cpu" and x.dtype in scan.KERNEL_DTYPES):
-            return f"our kernels serve float32 and float64 on the CPU, torch's serve {x.dtype} on {x.device.type}"
-        return None
+        if self.backend == "torch":
+            reason = "backend='torch' asks for it"
+        elif not self._fits(input, hx):
+            return "the arguments do not fit together, and its error says why"
+        elif self.backend is None and not (x.device.type == "cpu" and x.dtype in scan.KERNEL_DTYPES):
+            reason = f"our kernels serve float32 and float64 on the CPU, torch's serve {x.dtype} on {x.device.type}"
+        else:
+            return None
+        if torch.is_grad_enabled() and (bounds := self._bounds()):
+            raise RuntimeError(
+                f"{bounds}, which torch's own implementation cannot do, and it would run: {reason}; "
+                "give backend='reference'"
+            )
+        return reason
 
     def _fits(self, input: Tensor | PackedSequence, hx: Tensor | States | None) -> bool:
         """Whether what torch's own checks leave to its kernels to refuse is in order."""
@@ -141,8 +179,9 @@ class Recurrent(torch.nn.RNNBase):
     ) -> scan.Request:
         cell, activations = (cells.projected_lstm, {}) if self.proj_size else _CELLS[self.mode]
         return scan.make_request(
-            cell, x, weights, initial, layout=form.layout, batch_sizes=form.batch_sizes, activations=activations
-        )
+            cell, x, weights, initial, layout=form.layout, batch_sizes=form.batch_sizes, activations=activations,
+            truncate=self.truncate_gradient, clip=self.clip_recurrent_gradient,
+        )  # fmt: skip
 
     def _states(self, hx: Any) -> States:
         return () if hx is None else tuple(hx) if self.mode == "LSTM" else (hx,)
@@ -158,7 +197,7 @@ class LSTM(Recurrent, torch.nn.LSTM):
     `cells.projected_lstm` for those of `proj_size` > 0.
 
     Args:
-        backend: keyword only; see `Recurrent`.
+        backend, truncate_gradient, clip_recurrent_gradient: keyword only; see `Recurrent`.
     """
 
 
@@ -168,7 +207,7 @@ class GRU(Recurrent, torch.nn.GRU):
     Arguments, shapes, parameters and state dict are torch's; see `cells.gru` for the equations.
 
     Args:
-        backend: keyword only; see `Recurrent`.
+        backend, truncate_gradient, clip_recurrent_gradient: keyword only; see `Recurrent`.
     """
 
 
@@ -178,5 +217,5 @@ class RNN(Recurrent, torch.nn.RNN):
     Arguments, shapes, parameters and state dict are torch's; see `cells.elman` for the equations.
 
     Args:
-        backend: keyword only; see `Recurrent`.
+        backend, truncate_gradient, clip_recurrent_gradient: keyword only; see `Recurrent`.
     """
