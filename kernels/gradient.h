@@ -19,7 +19,7 @@ void outer_tile(const T* a, long a_row, long depth, const T* b, T* c, long c_row
     V right[N];
     for (int n = 0; n < N; ++n) right[n] = load<V>(b + n * lanes<V>);
     for (int m = 0; m < M; ++m) {
-      const V left = V{} + a[m];
+      const V left = splat<V>(a[m]);
       for (int n = 0; n < N; ++n) sum[m][n] += left * right[n];
     }
   }

@@ -70,7 +70,7 @@ void tile(const T* b, int terms, const Operand<T>* operands, const Range* ranges
       V right[N];
       for (int n = 0; n < N; ++n) right[n] = load<V>(b + n * lanes<V>);
       for (int m = 0; m < M; ++m) {
-        const V left = V{} + a[m * stride];
+        const V left = splat<V>(a[m * stride]);
         for (int n = 0; n < N; ++n) sum[m][n] += left * right[n];
       }
     }

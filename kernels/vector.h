@@ -64,9 +64,10 @@ using bits_of = typename VectorOf<scalar<V>>::bits;
 template <class V>
 constexpr int lanes = kBytes / int(sizeof(scalar<V>));
 
+// The same number in every lane. Not V{} + value: that addition would stay, since it turns -0 into 0.
 template <class V>
-inline V splat(double value) {
-  return V{} + scalar<V>(value);
+inline V splat(scalar<V> value) {
+  return value - V{};
 }
 
 template <class V>
@@ -202,7 +203,7 @@ inline void split_exponential(V x, V& power, V& rest) {
   const V n = shifted - C::round;
   const V r = (x - n * C::ln2_high) - n * C::ln2_low;
   constexpr int count = sizeof(C::series) / sizeof(T);
-  V sum = V{} + C::series[count - 1];
+  V sum = splat<V>(C::series[count - 1]);
 #pragma GCC unroll 16
   for (int k = count - 2; k >= 0; --k) sum = sum * r + C::series[k];
   rest = sum * r;
@@ -213,7 +214,7 @@ inline void split_exponential(V x, V& power, V& rest) {
 // x within [low, high]; NaN stays NaN, which is why x stands last in both comparisons.
 template <class V>
 inline V bounded(V x, scalar<V> low, scalar<V> high) {
-  const V l = V{} + low, h = V{} + high;
+  const V l = splat<V>(low), h = splat<V>(high);
 #if defined(__AVX512F__)
   if constexpr (sizeof(scalar<V>) == 4)
     return V(_mm512_min_ps(__m512(h), _mm512_max_ps(__m512(l), __m512(x))));
@@ -246,7 +247,7 @@ inline V exp(V x) {
   V power, rest;
   split_exponential(bounded(x, C::smallest, C::largest), power, rest);
   const V value = (rest * power + power) * T(2);
-  const V above = x > C::largest ? V{} + T(INFINITY) : value;
+  const V above = x > C::largest ? splat<V>(T(INFINITY)) : value;
   return x < C::smallest ? V{} : above;
 }
 
@@ -257,7 +258,7 @@ inline V sigmoid(V x) {
   V power, rest;
   // 1 / (1 + exp(-x)), -x bounded so that the result stays a normal number
   split_exponential(bounded(-x, C::smallest, C::largest - T(1)), power, rest);
-  return quotient(V{} + T(0.5), rest * power + (power + T(0.5)));
+  return quotient(splat<V>(T(0.5)), rest * power + (power + T(0.5)));
 }
 
 template <class V>
@@ -293,7 +294,7 @@ inline V log1p(V x) {
   for (int k = 0; k < lanes<V>; ++k) exponent[k] = T(e[k]);
   const V s = (m - T(1)) / (m + T(1));
   const V z = s * s;
-  V sum = V{} + T(2) / T(2 * C::logarithm_terms + 1);
+  V sum = splat<V>(T(2) / T(2 * C::logarithm_terms + 1));
 #pragma GCC unroll 16
   for (int k = C::logarithm_terms - 1; k >= 0; --k) sum = sum * z + T(2) / T(2 * k + 1);
   const V value = exponent * C::ln2_high + (s * sum + (exponent * C::ln2_low + lost));
