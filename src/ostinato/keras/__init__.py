@@ -17,6 +17,7 @@ select_backend()
 
 import keras as _keras  # noqa: E402
 
+from . import callbacks as callbacks  # noqa: E402
 from . import layers as layers  # noqa: E402
 from . import models as models  # noqa: E402
 from .conversion import from_keras as from_keras  # noqa: E402
@@ -42,7 +43,7 @@ def _modules() -> dict[str, ModuleType]:
 for _name, _module in _modules().items():
     sys.modules.setdefault(f"{__name__}.{_name}", _module)
 
-_OURS = {"SeriesDataset", "explain", "from_keras", "layer_of", "layers", "models", "to_keras"}
+_OURS = {"SeriesDataset", "callbacks", "explain", "from_keras", "layer_of", "layers", "models", "to_keras"}
 
 __all__ = sorted({name for name in dir(_keras) if not name.startswith("_")} | _OURS)  # noqa: PLE0605
 

@@ -8,6 +8,7 @@ readout of it.
 from typing import TYPE_CHECKING
 
 from .convert import convert, revert
+from .faults import watch_faults
 from .gallery import LAYERS, layer_of
 from .initialise import initialise
 from .layer import Layer
@@ -22,6 +23,7 @@ __all__ = ["GRU", "LSTM", "RNN", "EchoState", "EchoStateNetwork", "Layer", "Seri
 __all__ += ["convert", "layer_of", "revert"]
 __all__ += ["activation_penalty", "norm_preserving_penalty", "temporal_activation_penalty"]
 __all__ += ["initialise", "load_weights_from"]
+__all__ += ["watch_faults"]
 
 for _name, _layer in LAYERS.items():
     if _name not in globals():
