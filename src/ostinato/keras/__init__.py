@@ -18,13 +18,17 @@ select_backend()
 import keras as _keras  # noqa: E402
 
 from . import callbacks as callbacks  # noqa: E402
+from . import initializers as initializers  # noqa: E402
 from . import layers as layers  # noqa: E402
 from . import models as models  # noqa: E402
+from . import regularizers as regularizers  # noqa: E402
 from .conversion import from_keras as from_keras  # noqa: E402
 from .conversion import to_keras as to_keras  # noqa: E402
 from .explanation import explain as explain  # noqa: E402
 from .gallery import layer_of as layer_of  # noqa: E402
+from .initialise import initialise as initialise  # noqa: E402
 from .models import Sequential as Sequential  # noqa: E402
+from .pretrained import load_weights_from as load_weights_from  # noqa: E402
 from .series import SeriesDataset as SeriesDataset  # noqa: E402
 
 
@@ -44,6 +48,7 @@ for _name, _module in _modules().items():
     sys.modules.setdefault(f"{__name__}.{_name}", _module)
 
 _OURS = {"SeriesDataset", "callbacks", "explain", "from_keras", "layer_of", "layers", "models", "to_keras"}
+_OURS |= {"initialise", "initializers", "load_weights_from", "regularizers"}
 
 __all__ = sorted({name for name in dir(_keras) if not name.startswith("_")} | _OURS)  # noqa: PLE0605
 
