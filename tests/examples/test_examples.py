@@ -64,3 +64,8 @@ def test_stock_price_on_two_files(program: Program, tmp_path: Path) -> None:
     _, naive = program("stock_price")([*arguments, "--epochs", "1"])
     series = 100 + 10 * np.sin(np.arange(129, 150) / 5)
     assert naive == pytest.approx(np.sqrt(np.mean(np.diff(series) ** 2)))
+
+
+def test_endless_series(program: Program) -> None:
+    error, forgetting, mean = program("endless_series")(["--epochs", "4"])
+    assert error < forgetting / 2 < mean / 2

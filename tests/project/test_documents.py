@@ -33,9 +33,12 @@ def quotes(document: str) -> list[str]:
     return [text for text in programs(document) if text.startswith("@register")]
 
 
+#: The documents each of whose programs stands by itself.
+DOCUMENTS = ["README.md", *(f"docs/{name}.md" for name in ("torch", "keras", "training", "forecasting"))]
+
 RUNNABLE = [
     pytest.param(text, id=f"{document}-{number}")
-    for document in ("README.md", "docs/torch.md", "docs/keras.md", "docs/forecasting.md")
+    for document in DOCUMENTS
     for number, text in enumerate(programs(document))
     if not text.startswith("@register")
 ]
