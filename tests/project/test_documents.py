@@ -34,7 +34,7 @@ def quotes(document: str) -> list[str]:
 
 
 #: The documents each of whose programs stands by itself.
-DOCUMENTS = ["README.md", *(f"docs/{name}.md" for name in ("torch", "keras", "training", "forecasting"))]
+DOCUMENTS = ["README.md", *(f"docs/{name}.md" for name in ("torch", "keras", "training", "forecasting", "series"))]
 
 RUNNABLE = [
     pytest.param(text, id=f"{document}-{number}")
