@@ -203,6 +203,32 @@ def test_an_interrupted_training_leaves_nothing_behind_that_matters() -> None:
     assert "compute_loss" not in vars(made) and not any("call" in vars(layer) for layer in made.layers)
 
 
+def test_an_update_that_overflows_is_named_in_the_next_step() -> None:
+    made, x, y = exploding(1e38)
+    with pytest.raises(
+        TrainingFault, match=r"batch 2: .*the weight \S+ is not finite since the update of the step before"
+    ):
+        made.fit(100 * x, y, verbose=0, callbacks=[Faults()])
+
+
+def test_a_functional_model_with_a_model_inside_is_seen() -> None:
+    inner = keras.Sequential([layers.Input((12, 2)), layers.GRU(4, name="inside")])
+    first, second = layers.Input((12, 2)), layers.Input((3,))
+    made = keras.Model([first, second], layers.Dense(1)(layers.Concatenate()([inner(first), second])))
+    made.compile("adam", "mse")
+    rng = np.random.default_rng(0)
+    x = [rng.normal(size=(32, 12, 2)).astype("float32"), rng.normal(size=(32, 3)).astype("float32")]
+    made.fit(x, x[1][:, :1], verbose=0, callbacks=[Faults()])
+    x[1][5, 1] = np.inf
+    with pytest.raises(TrainingFault, match=r"the input 1 is not finite \(inf at row 5, feature 1"):
+        made.fit(x, x[1][:, :1], verbose=0, shuffle=False, callbacks=[Faults()])
+    x[1][5, 1] = 0
+    inner.get_layer("inside").cell.recurrent_kernel.assign(np.full((4, 12), np.nan, "float32"))
+    with pytest.raises(TrainingFault, match=r"the weight .*recurrent_kernel is not finite \(48 of 48") as caught:
+        made.fit(x, x[1][:, :1], verbose=0, callbacks=[Faults()])
+    assert "inside" in caught.value.place
+
+
 def test_the_callbacks_of_keras_are_there() -> None:
     assert ostinato.keras.callbacks.EarlyStopping is keras.callbacks.EarlyStopping
     with pytest.raises(ValueError, match="action is 'ignore'; expected 'raise' or 'stop'"):

@@ -67,11 +67,14 @@ def test_a_row_that_carries_goes_on_where_it_was(sizes: list[int], batch: int, s
         before = one
 
 
-@given(lengths, st.integers(1, 4), st.integers(1, 9), st.sampled_from(["LSTM", "GRU", "PeepholeLSTM"]))
-def test_a_carried_pass_equals_one_over_each_whole_series(sizes: list[int], batch: int, steps: int, name: str) -> None:
+@given(lengths, st.integers(1, 4), st.integers(1, 9), st.sampled_from(["LSTM", "GRU", "PeepholeLSTM"]), st.booleans())
+def test_a_carried_pass_equals_one_over_each_whole_series(
+    sizes: list[int], batch: int, steps: int, name: str, whole: bool
+) -> None:
+    """Or over each part of it, where rows take equal shares."""
     series, targets = numbered(sizes)
     layer = getattr(ostinato.nn, name)(2, 5, batch_first=True, dtype=torch.float64)
-    batches = ostinato.nn.SeriesBatches(series, targets, batch=batch, steps=steps, whole=True, dtype="float64")
+    batches = ostinato.nn.SeriesBatches(series, targets, batch=batch, steps=steps, whole=whole, dtype="float64")
     states, outputs = None, []
     with torch.no_grad():
         for x, _, _, carry in batches:
@@ -82,9 +85,12 @@ def test_a_carried_pass_equals_one_over_each_whole_series(sizes: list[int], batc
             states = [states] if isinstance(states, torch.Tensor) else states
             outputs.append(output)
         found = batches.streams.restore(torch.stack(outputs))
-        for one, whole in zip(found, series, strict=True):
-            expected, _ = layer(torch.from_numpy(whole)[None])
-            np.testing.assert_allclose(one, expected[0], rtol=0, atol=1e-12)
+        pieces = [piece for row in batches.streams.rows for piece in row]
+        assert len(pieces) == len(series) or not whole
+        for piece in pieces:
+            part = slice(piece.window * steps, (piece.window + piece.windows) * steps)
+            expected, _ = layer(torch.from_numpy(series[piece.series][part])[None])
+            np.testing.assert_allclose(found[piece.series][part], expected[0], rtol=0, atol=1e-12)
 
 
 def test_one_long_series_is_cut_into_equal_rows_each_of_which_starts_anew_once() -> None:

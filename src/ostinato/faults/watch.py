@@ -101,7 +101,8 @@ class Watch:
                 return name, f"the {name} is not finite ({_where(one)}; {_count(one)})"
         for name, weight in weights.items():
             if not _finite(weight):
-                return name, f"the weight {name} is not finite since the update of the step before ({_count(weight)})"
+                since = "" if self._norms is None else " since the update of the step before"
+                return name, f"the weight {name} is not finite{since} ({_count(weight)})"
         outputs = [(name, one) for name, output in self.outputs.items() for _, one in _named({name: output})]
         for name, one in outputs:
             if not _finite(one):
