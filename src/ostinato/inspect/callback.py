@@ -1,0 +1,62 @@
+"""The recorder as a Keras callback."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from ..keras import callbacks
+from .curves import LearningCurves, learning_curves
+from .recording import Recorder, Snapshot
+
+
+class Record(callbacks.Callback):  # type: ignore[misc]
+    """Records gradient flow, gates and learning curves during `fit` of a Keras model on torch.
+
+    record = Record(every=100)
+    model.fit(x, y, callbacks=[record])
+    record.snapshots, record.curves
+
+    What a recorded batch costs is said at `Recorder`; the others cost two empty hooks a layer.
+
+    Args:
+        every: batches from one that is recorded to the next; the first is.
+        rows: of the batch whose gates are looked at; 0 is none.
+
+    Attributes:
+        snapshots: one for each recorded batch.
+    """
+
+    def __init__(self, every: int = 100, rows: int = 8) -> None:
+        super().__init__()
+        self.snapshots: list[Snapshot] = []
+        self._every, self._rows = every, rows
+        self._recorder: Recorder | None = None
+        self._history: dict[str, list[float]] = {}
+
+    @property
+    def curves(self) -> LearningCurves:
+        """What the epochs so far came to.
+
+        Raises:
+            InspectError: there were none.
+        """
+        return learning_curves({self.model.name: self._history})
+
+    def on_train_begin(self, logs: dict[str, float] | None = None) -> None:
+        self._recorder = Recorder(self.model, self._every, self._rows)
+        self.snapshots = self._recorder.snapshots
+        self._history = {}
+        self._recorder.__enter__()
+
+    def on_train_batch_end(self, batch: int, logs: dict[str, float] | None = None) -> None:
+        assert self._recorder is not None
+        self._recorder.collect()
+
+    def on_epoch_end(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
+        for name, value in (logs or {}).items():
+            self._history.setdefault(name, []).append(float(value))
+
+    def on_train_end(self, logs: dict[str, float] | None = None) -> None:
+        if self._recorder is not None:
+            self._recorder.__exit__()
+            self._recorder = None
