@@ -19,6 +19,8 @@ LAYER = {
     "go_backwards": False,
     "stateful": False,
     "unroll": False,
+    "truncate_gradient": None,
+    "clip_recurrent_gradient": None,
 }
 
 _MEANING = {
@@ -55,6 +57,8 @@ _MEANING = {
     "go_backwards": "whether the steps are taken from the last to the first; outputs stand in the order of running.",
     "stateful": "whether a call starts from the final states of the one before.",
     "unroll": "as in Keras; decides nothing where a scan runs.",
+    "truncate_gradient": "after how many steps gradients are cut; None is never.",
+    "clip_recurrent_gradient": "the bound of each state's gradient as a step hands it back; None is none.",
 }
 
 

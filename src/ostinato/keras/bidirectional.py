@@ -39,6 +39,17 @@ class Bidirectional(keras.layers.Bidirectional):  # type: ignore[misc]
             return merged
         return (*merged, *states) if self.merge_mode is None else (merged, *states)
 
+    # Where a backend fuses both directions (cuDNN), gradients cannot be truncated or clipped on their way.
+    def _can_attempt_fused_lstm(self, *args: Any, **kwargs: Any) -> bool:
+        return not self._bounded and super()._can_attempt_fused_lstm(*args, **kwargs)
+
+    def _can_attempt_fused_gru(self, *args: Any, **kwargs: Any) -> bool:
+        return not self._bounded and super()._can_attempt_fused_gru(*args, **kwargs)
+
+    @property
+    def _bounded(self) -> bool:
+        return any(getattr(layer, "bounds", None) for layer in (self.forward_layer, self.backward_layer))
+
     def _together(
         self, sequences: Tensor, initial_state: Any, mask: Tensor | None, training: bool
     ) -> tuple[Any, tuple[Tensor, ...]]:

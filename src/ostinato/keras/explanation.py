@@ -56,7 +56,12 @@ def _explain_one(layer: Any, sequences: Any, mask: Any, training: bool) -> str:
     if path.way == "scan":
         initial = layer.get_initial_state(sequences.shape[0])
         return _sentence(layer, loop.request([layer], sequences, [initial], loop.boolean_mask(mask, sequences)))
-    runs = {"steps": "calls its cell step by step", "shapes": "makes shapes only", "keras": "runs Keras' own loop"}
+    runs = {
+        "steps": "calls its cell step by step",
+        "bounded": "calls its cell step by step, with gradients truncated or clipped in between",
+        "shapes": "makes shapes only",
+        "keras": "runs Keras' own loop",
+    }
     return f"{layer.name} {runs[path.way]}: {path.reason}."
 
 

@@ -13,13 +13,19 @@ from typing import Any, Literal
 
 import keras
 import torch
+from keras import ops as kops
+from keras.src import backend
 from torch import Tensor
 
 from ..scan import Request, make_request, run
+from ..scan.request import check_clip, check_truncate
 
-Way = Literal["scan", "steps", "shapes", "keras"]
+Way = Literal["scan", "steps", "bounded", "shapes", "keras"]
 
 ON_TORCH = keras.backend.backend() == "torch"
+
+#: Whether Keras' backend makes gradients at all.
+_GRADIENTS = keras.backend.backend() in ("torch", "jax", "tensorflow")
 
 
 @dataclass(frozen=True)
@@ -27,8 +33,8 @@ class Path:
     """How a layer goes through its steps, and why.
 
     Attributes:
-        way: "scan", "steps" (one call of the cell a step), "shapes" (empty outputs, for tensors without data) or
-            "keras" (Keras' own inner loop).
+        way: "scan", "steps" (one call of the cell a step), "bounded" (likewise, with gradients truncated and clipped on
+            the way), "shapes" (empty outputs, for tensors without data) or "keras" (Keras' own inner loop).
         reason: one sentence, without its full stop.
     """
 
@@ -46,6 +52,12 @@ _OTHER_BACKEND = Path("keras", f"Keras runs on {keras.backend.backend()}; set KE
 
 def path(layer: Any, sequences: Any, training: bool) -> Path:
     """The way this layer takes through these sequences (batch, steps, features)."""
+    found = _path(layer, sequences, training)
+    bounded = _GRADIENTS and layer.bounds and found.way in ("steps", "keras")
+    return Path("bounded", found.reason) if bounded else found
+
+
+def _path(layer: Any, sequences: Any, training: bool) -> Path:
     if not ON_TORCH:
         return _OTHER_BACKEND
     if sequences.is_meta:
@@ -118,6 +130,8 @@ def request(
         activations=layer.scan_activations(),
         sequences=[[one.to(dtype) for one in further] for _, further in inputs],
         outputs=layer.shown,
+        truncate=layer.truncate_gradient,
+        clip=layer.clip_recurrent_gradient,
     )
 
 
@@ -146,6 +160,74 @@ def run_scan(
     if mask is not None and not layer.zero_output_for_mask and _waits(mask, initial, layer.go_backwards):
         outputs = torch.where(_begun(mask, layer.go_backwards).unsqueeze(-1), outputs, 0)
     return last, outputs.flip(1) if layer.go_backwards else outputs, states
+
+
+def run_bounded(layer: Any, sequences: Any, initial_state: Sequence[Any], mask: Any, training: bool) -> Any:
+    """The inner loop of one layer, one call of its cell a step, with gradients as `scan.scan` truncates and clips them.
+
+    It runs on every backend of Keras that makes gradients; arguments and results are those of `steps.run`.
+    """
+    mask = mask[0] if isinstance(mask, (list, tuple)) else mask
+    batch, steps = kops.shape(sequences)[:2]
+    runs = (
+        kops.ones((batch, steps, 1), "bool") if mask is None else kops.reshape(kops.cast(mask, "bool"), (-1, steps, 1))
+    )
+    bound = layer.clip_recurrent_gradient
+    most = 0.0 if bound is None else check_clip(bound)
+    clipped = _clipped(most) if most else None
+
+    def step(inputs: Any, before: Any) -> Any:
+        x, cut, on = inputs
+        *states, shown = (kops.where(cut, kops.stop_gradient(one), one) for one in before)
+        entering = states if clipped is None else [clipped(state) for state in states]
+        output, new = layer.cell(x, entering, training=training)
+        new = [kops.where(on, after, state) for after, state in zip(new, states, strict=True)]
+        output = kops.where(on, output, kops.zeros_like(output) if layer.zero_output_for_mask else shown)
+        return output, [*new, output]
+
+    # a masked step repeats the output before it, which the backends' own loops do in ways of their own
+    nothing = kops.zeros((batch, layer.cell.output_size), initial_state[0].dtype)
+    last, outputs, (*states, _) = backend.rnn(
+        step,
+        (sequences, _borders(layer, runs), runs),
+        [*initial_state, nothing],
+        go_backwards=layer.go_backwards,
+        unroll=layer.unroll,
+        input_length=sequences.shape[1],
+        return_all_outputs=layer.return_sequences,
+    )
+    return last, outputs, states
+
+
+def _borders(layer: Any, runs: Any) -> Any:
+    """(batch, steps, 1): whether gradients are cut on their way back from a step, given which steps run.
+
+    A border of pieces cuts in rows that have steps on both of its sides.
+    """
+    if layer.truncate_gradient is None:
+        return kops.zeros_like(runs)
+    running = kops.cast(runs, "int32")
+    until = kops.cumsum(running, axis=1)
+    first, before = (1, until) if layer.go_backwards else (0, until - running)
+    border = kops.reshape(kops.arange(kops.shape(runs)[1], dtype="int32") + first, (1, -1, 1))
+    inside = kops.logical_and(before > 0, until[:, -1:] > before)
+    return kops.logical_and(border % check_truncate(layer.truncate_gradient) == 0, inside)
+
+
+def _clipped(most: float) -> Any:
+    """A function that returns its argument and clips the gradient to within +-most."""
+
+    @kops.custom_gradient  # type: ignore[untyped-decorator]
+    def identity(state: Any) -> Any:
+        def grad(*upstream: Any, **named: Any) -> Any:
+            # torch's backend gives the saved argument first and names the gradient
+            (gradient,) = named.values() if named else upstream
+            # kops.clip rounds the bounds to float32
+            return kops.maximum(kops.minimum(gradient, most), -most)
+
+        return kops.copy(state), grad
+
+    return identity
 
 
 def last_output(layer: Any, state: Tensor, initial: Tensor, mask: Tensor | None) -> Tensor:

@@ -17,13 +17,15 @@ from torch import Tensor
 from .. import cells
 from ..cells import ACTIVATIONS, Cell
 from ..scan import Weights
+from ..scan.request import check_clip, check_truncate
 from . import loop, steps
 
 #: The name of each of Keras' own activations, by the identity of its function: a function of the user's may be called
 #: `tanh` and compute something else.
 _NAMES = {id(getattr(keras.activations, name)): name for name in ACTIVATIONS if hasattr(keras.activations, name)}
 
-_SIMPLE_RNN_ARGUMENTS = inspect.signature(keras.layers.SimpleRNN.__init__)
+#: The arguments that the layers here add to those of Keras.
+BOUNDS = ("truncate_gradient", "clip_recurrent_gradient")
 
 _register = keras.saving.register_keras_serializable(package="ostinato")
 
@@ -34,15 +36,50 @@ class Recurrent:
     Attributes:
         gate_order: names of the gates in the order of Keras' weights; None is the cell's own order.
         shown: names of the states that the output holds; None is the first one.
+        truncate_gradient: None, or the number of steps after which gradients are cut; `scan.scan` says how.
+        clip_recurrent_gradient: None, or the bound of every state's gradient as a step hands it back; likewise.
     """
 
     gate_order: tuple[str, ...] | None = None
     shown: tuple[str, ...] | None = None
+    truncate_gradient: int | None = None
+    clip_recurrent_gradient: float | None = None
 
     cell: Any
     compute_dtype: str
     name: str
     stateful: bool
+
+    def __init__(
+        self,
+        *args: Any,
+        truncate_gradient: int | None = None,
+        clip_recurrent_gradient: float | None = None,
+        **kwargs: Any,
+    ) -> None:
+        if truncate_gradient is not None:
+            check_truncate(truncate_gradient)
+        if clip_recurrent_gradient is not None:
+            check_clip(clip_recurrent_gradient)
+        super().__init__(*args, **kwargs)
+        self.truncate_gradient = truncate_gradient
+        self.clip_recurrent_gradient = clip_recurrent_gradient
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        # how a layer becomes one of Keras': there nothing would be cut or clipped, and nothing would say so
+        if name == "__class__" and not issubclass(value, Recurrent) and self.bounds:
+            told = ", ".join(f"{name} is {bound!r}" for name, bound in self.bounds.items())
+            raise ValueError(f"{self.name}: {told}, which {value.__name__} of Keras cannot do; set it to None first")
+        super().__setattr__(name, value)
+
+    @property
+    def bounds(self) -> dict[str, Any]:
+        """Those of `truncate_gradient` and `clip_recurrent_gradient` that are given."""
+        return {name: value for name in BOUNDS if (value := getattr(self, name)) is not None}
+
+    def get_config(self) -> dict[str, Any]:
+        """The arguments that make this layer again; what Keras' layers have not stands there only where it is given."""
+        return {**super().get_config(), **self.bounds}  # type: ignore[misc]
 
     @property
     def equations(self) -> Cell:
@@ -122,6 +159,8 @@ class Recurrent:
             return super().inner_loop(sequences, states, mask, training=training)  # type: ignore[misc]
         if way == "shapes":
             return loop.shapes(self, sequences, states)
+        if way == "bounded":
+            return loop.run_bounded(self, self.step_inputs(sequences, training), states, mask, training)
         mask = loop.boolean_mask(mask, sequences)
         if way == "steps":
             return steps.run(self, self.step_inputs(sequences, training), states, mask, training)
@@ -133,6 +172,14 @@ class Recurrent:
             return sequences
         mask: Tensor = self.cell.get_dropout_mask(sequences[:, 0])
         return sequences * mask.unsqueeze(1)
+
+
+def _as_keras(stock: type) -> inspect.Signature:
+    """The arguments of a layer of Keras, and those that all layers here have."""
+    told = inspect.signature(stock.__init__)  # type: ignore[misc]
+    *own, further = told.parameters.values()
+    added = [inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, default=None) for name in BOUNDS]
+    return told.replace(parameters=[*own, *added, further])
 
 
 def named(activations: Mapping[str, Any]) -> dict[str, Any]:
@@ -149,12 +196,18 @@ def tensor_of(variable: Any, dtype: torch.dtype) -> Tensor:
 class LSTM(Recurrent, keras.layers.LSTM):  # type: ignore[misc]
     """Long short-term memory (Hochreiter & Schmidhuber 1997): `keras.layers.LSTM` on this library's kernels.
 
-    Every argument is that of `keras.layers.LSTM`; `use_cudnn` decides nothing on the CPU.
+    Every argument is that of `keras.layers.LSTM`, beside `truncate_gradient` and `clip_recurrent_gradient` (see
+    `Recurrent`); `use_cudnn` decides nothing on the CPU.
 
     Shapes: input (batch, steps, features), optional mask (batch, steps); output (batch, units), or (batch, steps,
     units) with `return_sequences`; with `return_state` also h and c, each (batch, units). Weights: kernel (features,
     4 units), recurrent kernel (units, 4 units), bias (4 units), gates in the order i, f, c, o.
     """
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+
+    __init__.__signature__ = _as_keras(keras.layers.LSTM)  # type: ignore[attr-defined]
 
     @property
     def equations(self) -> Cell:
@@ -165,14 +218,19 @@ class LSTM(Recurrent, keras.layers.LSTM):  # type: ignore[misc]
 class GRU(Recurrent, keras.layers.GRU):  # type: ignore[misc]
     """Gated recurrent unit (Cho et al. 2014): `keras.layers.GRU` on this library's kernels.
 
-    Every argument is that of `keras.layers.GRU`; `reset_after` chooses between the two forms, and `use_cudnn` decides
-    nothing on the CPU.
+    Every argument is that of `keras.layers.GRU`, beside `truncate_gradient` and `clip_recurrent_gradient` (see
+    `Recurrent`); `reset_after` chooses between the two forms, and `use_cudnn` decides nothing on the CPU.
 
     Shapes: those of `LSTM`, with one state h. Weights: kernel (features, 3 units), recurrent kernel (units, 3 units),
     bias (2, 3 units), or (3 units) with `reset_after=False`; gates in the order z, r, h.
     """
 
     gate_order = ("z", "r", "n")
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+
+    __init__.__signature__ = _as_keras(keras.layers.GRU)  # type: ignore[attr-defined]
 
     @property
     def equations(self) -> Cell:
@@ -183,7 +241,8 @@ class GRU(Recurrent, keras.layers.GRU):  # type: ignore[misc]
 class SimpleRNN(Recurrent, keras.layers.SimpleRNN):  # type: ignore[misc]
     """Simple recurrent network (Elman 1990): `keras.layers.SimpleRNN` on this library's kernels.
 
-    Every argument is that of `keras.layers.SimpleRNN`. Unlike there, `activity_regularizer` acts, and `seed` is kept
+    Every argument is that of `keras.layers.SimpleRNN`, beside `truncate_gradient` and `clip_recurrent_gradient` (see
+    `Recurrent`). Unlike there, `activity_regularizer` acts, and `seed` is kept
     when the layer is saved or cloned.
 
     Shapes: those of `LSTM`, with one state h. Weights: kernel (features, units), recurrent kernel (units, units),
@@ -196,10 +255,10 @@ class SimpleRNN(Recurrent, keras.layers.SimpleRNN):  # type: ignore[misc]
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
-        given = _SIMPLE_RNN_ARGUMENTS.bind(self, *args, **kwargs).arguments
+        given = inspect.signature(keras.layers.SimpleRNN.__init__).bind(self, *args, **kwargs).arguments
         self.activity_regularizer = keras.regularizers.get(given.get("activity_regularizer"))
 
-    __init__.__signature__ = _SIMPLE_RNN_ARGUMENTS  # type: ignore[attr-defined]
+    __init__.__signature__ = _as_keras(keras.layers.SimpleRNN)  # type: ignore[attr-defined]
 
     def get_config(self) -> dict[str, Any]:
         """The arguments that make this layer again."""
@@ -214,6 +273,7 @@ def same_kind(layers: Sequence[Any]) -> bool:
         and type(layer).inner_loop is Recurrent.inner_loop
         and layer.layout == first.layout
         and layer.shown is None
+        and layer.bounds == first.bounds
         and layer.scan_activations() == first.scan_activations()
         for layer in layers
     )

@@ -25,6 +25,19 @@ with `return_sequences`. Weights: those of each layer in turn, see `PeepholeLSTM
 """
 
 
+def _of_every_layer(name: str) -> Any:
+    """An attribute that all layers of a stack have alike."""
+
+    def get(self: Any) -> Any:
+        return getattr(self.layers[-1], name)
+
+    def put(self: Any, value: Any) -> None:
+        for layer in self.layers:
+            setattr(layer, name, value)
+
+    return property(get, put, doc=f"`{name}` of every layer.")
+
+
 class EquationsStack(keras.layers.Layer):  # type: ignore[misc]
     """Layers of a cell with further input sequences: the n-th of them is the (n + 1)-th state of the layer below.
 
@@ -98,6 +111,9 @@ class EquationsStack(keras.layers.Layer):  # type: ignore[misc]
         """The carried states of a stateful stack, layer by layer; None before it is built."""
         carried = [layer.states for layer in self.layers]
         return None if any(states is None for states in carried) else [one for states in carried for one in states]
+
+    truncate_gradient = _of_every_layer("truncate_gradient")
+    clip_recurrent_gradient = _of_every_layer("clip_recurrent_gradient")
 
     @property
     def zero_output_for_mask(self) -> bool:
