@@ -248,10 +248,11 @@ def test_where_something_does_not_fit_nothing_is_changed() -> None:
     assert all(torch.equal(t, before[n]) for n, t in model.state_dict().items())
 
 
-def test_a_parametrized_module_is_refused() -> None:
-    lstm = torch.nn.utils.parametrizations.weight_norm(torch.nn.LSTM(2, 3), "weight_hh_l0")
-    with pytest.raises(ValueError, match="a tensor of ParametrizedLSTM is computed by a parametrization"):
-        nn.initialise(lstm, recurrent="identity")
+@pytest.mark.parametrize("made", [torch.nn.LSTM, nn.PeepholeLSTM])
+def test_a_parametrized_module_is_refused(made: Any) -> None:
+    module = torch.nn.utils.parametrizations.weight_norm(made(2, 3), "weight_hh_l0")
+    with pytest.raises(ValueError, match=r"a tensor of Parametrized\w+ is computed from others"):
+        nn.initialise(module, recurrent="identity")
 
 
 @pytest.mark.parametrize("name", names())

@@ -6,7 +6,6 @@ from collections.abc import Iterator
 from typing import TypeVar
 
 import torch
-from torch.nn.utils.parametrize import is_parametrized
 
 from .. import cells, scan
 from .initial import ForgetBias, Recurrence, Recurrent, fill_biases, fill_block, forget_rule, recurrent_rule
@@ -58,10 +57,19 @@ def initialise(
         The same model.
 
     Raises:
-        ValueError: the model holds no recurrent module, or a parametrized one of torch's; an argument is no such rule;
+        ValueError: the model holds no recurrent module, or a parametrized one; an argument is no such rule;
             or a cell, which the sentence names, has no recurrent matrix, or no bias that makes it remember.
     """
-    found = [one for module in model.modules() for one in _recurrences(module)]
+    found: list[Recurrence] = []
+    for module in model.modules():
+        for one in _recurrences(module):
+            stored = [one.tensors.get(name) for name in ("U", "b", "b_u")]
+            if any(tensor is not None and not isinstance(tensor, torch.nn.Parameter) for tensor in stored):
+                raise ValueError(
+                    f"a tensor of {type(module).__name__} is computed from others, so that it cannot be drawn; "
+                    "initialise the module before it is parametrized"
+                )
+            found.append(one)
     if not found:
         raise ValueError(f"{type(model).__name__} holds no recurrent module whose weights could be drawn")
     blocks: list[torch.Tensor] = []
@@ -91,11 +99,6 @@ def _recurrences(module: torch.nn.Module) -> Iterator[Recurrence]:
     cell = next((cell for kind, cell in _TORCHS.items() if isinstance(module, kind)), None)
     if cell is None:
         return
-    if is_parametrized(module):
-        raise ValueError(
-            f"a tensor of {type(module).__name__} is computed by a parametrization, so that it cannot be drawn; "
-            "initialise the module before it is parametrized"
-        )
     if isinstance(module, torch.nn.RNNBase):
         sides = ("", "_reverse") if module.bidirectional else ("",)
         suffixes = [f"_l{number}{side}" for number in range(module.num_layers) for side in sides]
