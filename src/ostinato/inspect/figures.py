@@ -96,7 +96,7 @@ def draw_saturation(found: Sequence[Saturation], *, dark: bool = False, size: Si
                     markeredgewidth=0, label=f"gate {one.gate}", clip_on=False,
                 )  # fmt: skip
         title = shortened([where(layer, direction)])[0]
-        tidy(panel, dark, f"{title}: share of steps", "above 0.9", "below 0.1")
+        tidy(panel, dark, title, "share above 0.9", "share below 0.1")
         panel.set(xlim=(-0.03, 1.03), ylim=(-0.03, 1.03))
         for axis in (panel.xaxis, panel.yaxis):
             axis.set_major_formatter(PercentFormatter(1.0, decimals=0))

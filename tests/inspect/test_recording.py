@@ -1,0 +1,141 @@
+"""Recording while a network is trained."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+
+from ostinato import nn
+from ostinato.inspect import InspectError, Probe, Recorder, gates, gradient_flow
+from ostinato.inspect.callback import Record
+from ostinato.keras import layers, models
+
+from .networks import DTYPE, Network, of_cell, sequences
+
+
+def test_every_so_many_steps_what_the_measures_find() -> None:
+    network = Network(nn.LSTM(3, 5, 2, batch_first=True, bidirectional=True, dtype=DTYPE))
+    optimizer = torch.optim.SGD(network.parameters(), lr=0.1)
+    batches = [(torch.randn(4, 6, 3, dtype=DTYPE), torch.randn(4, 6, 2, dtype=DTYPE)) for _ in range(5)]
+    want = []
+    with Recorder(network, every=2, rows=3) as recorder:
+        for number, (x, y) in enumerate(batches):
+            if number % 2 == 0:
+                probe = Probe(network, x)
+                with torch.no_grad():
+                    seen = gradient_flow_of(network, x, y), [one.saturation for one in gates(probe, 3)]
+                want.append(seen)
+            optimizer.zero_grad()
+            torch.nn.functional.mse_loss(network(x), y).backward()
+            optimizer.step()
+            with torch.no_grad():
+                network(x)  # no step: nothing is trained
+    assert [one.step for one in recorder.snapshots] == [1, 3, 5]
+    for one, (flows, saturation) in zip(recorder.snapshots, want, strict=True):
+        assert len(one.flows) == len(flows) == 8
+        for own, other in zip(one.flows, flows, strict=True):
+            assert (own.layer, own.direction, own.state) == (other.layer, other.direction, other.state)
+            np.testing.assert_allclose(own.norms, other.norms, rtol=1e-10)
+        for own, other in zip(one.saturation, saturation, strict=True):
+            assert own.gate == other.gate and (own.open == other.open).all() and (own.shut == other.shut).all()
+    assert recorder.norms("layer.1", "c", 1).shape == (3, 6)
+    with pytest.raises(InspectError, match="nothing is recorded of"):
+        recorder.norms("layer", "c")
+    assert not network.layer._forward_hooks and not network._forward_hooks and not network._forward_pre_hooks
+
+
+def gradient_flow_of(network: Network, x: torch.Tensor, y: torch.Tensor) -> object:
+    return gradient_flow(Probe(twin(network), x), y)
+
+
+def twin(network: Network) -> Network:
+    """The same network without the recorder's hooks."""
+    made = Network(nn.LSTM(3, 5, 2, batch_first=True, bidirectional=True, dtype=DTYPE))
+    made.load_state_dict(network.state_dict())
+    return made
+
+
+def test_training_goes_as_it_would_without() -> None:
+    results = []
+    for every in (None, 1):
+        torch.manual_seed(3)
+        network = of_cell("zoneout_lstm")
+        x = sequences(network)
+        optimizer = torch.optim.Adam(network.parameters())
+        recorder = Recorder(network, every or 1)
+        if every:
+            recorder.__enter__()
+        for _ in range(4):
+            optimizer.zero_grad()
+            network(x).square().sum().backward()
+            optimizer.step()
+        if every:
+            recorder.__exit__()
+            assert len(recorder.snapshots) == 4
+        results.append(torch.cat([one.detach().ravel() for one in network.parameters()]))
+    assert torch.equal(*results)
+
+
+def test_the_model_may_be_the_layer() -> None:
+    layer = nn.GRU(3, 4, batch_first=True)
+    with Recorder(layer, every=3, rows=0) as recorder:
+        for _ in range(4):
+            layer(torch.randn(2, 5, 3))[0].sum().backward()
+    assert [one.step for one in recorder.snapshots] == [1, 4]
+    assert recorder.snapshots[0].saturation == () and recorder.norms("GRU", "h").shape == (2, 5)
+
+
+def test_a_forward_pass_that_fails_leaves_nothing_behind() -> None:
+    layer = nn.GRU(3, 4, batch_first=True)
+    with Recorder(layer, every=1) as recorder:
+        with pytest.raises(RuntimeError):
+            layer(torch.randn(2, 5, 7))
+        layer(torch.randn(2, 5, 3))[0].sum().backward()
+    assert [one.step for one in recorder.snapshots] == [2]
+
+
+@pytest.mark.parametrize("lengths", [(6, 4), (4, 6)])
+def test_batches_of_unlike_length(lengths: tuple[int, int]) -> None:
+    layer = nn.GRU(3, 4, batch_first=True)
+    with Recorder(layer, every=1) as recorder:
+        for length in lengths:
+            layer(torch.randn(2, length, 3))[0].sum().backward()
+    norms = recorder.norms("GRU", "h")
+    assert norms.shape == (2, 6) and np.isfinite(norms).sum() == 10
+
+
+@pytest.mark.parametrize("given", [{"every": 0}, {"rows": -1}])
+def test_bad_arguments(given: dict[str, int]) -> None:
+    with pytest.raises(InspectError, match=f"{next(iter(given))} is"):
+        Recorder(of_cell("lstm"), **given)
+
+
+def test_a_callback_of_keras() -> None:
+    def model() -> object:
+        made = models.Sequential(
+            [layers.Input((6, 2)), layers.Bidirectional(layers.LSTM(3, return_sequences=True), name="both"),
+             layers.Dropout(0.2, seed=1), layers.GRU(4, name="top"), layers.Dense(1)]
+        )  # fmt: skip
+        random = np.random.default_rng(0)
+        made.set_weights([random.normal(size=one.shape) * 0.4 for one in made.get_weights()])
+        made.compile("adam", "mse")
+        return made
+
+    random = np.random.default_rng(1)
+    x, y = random.normal(size=(24, 6, 2)).astype("float32"), random.normal(size=(24, 1)).astype("float32")
+    record, results = Record(every=2, rows=2), []
+    for callbacks in ([], [record]):
+        one = model()
+        history = one.fit(  # type: ignore[attr-defined]
+            x, y, epochs=2, batch_size=8, shuffle=False, verbose=0, callbacks=callbacks, validation_split=0.25
+        )
+        results.append(history.history["loss"])
+    assert results[0] == results[1]
+    assert [one.step for one in record.snapshots] == [1, 3, 5]
+    told = [(one.layer, one.direction, one.state) for one in record.snapshots[0].flows]
+    assert told == [("both", 0, "h"), ("both", 0, "c"), ("both", 1, "h"), ("both", 1, "c"), ("top", 0, "h")]
+    assert all((one.norms > 0).any() for snapshot in record.snapshots for one in snapshot.flows)
+    assert {one.gate for one in record.snapshots[0].saturation if one.layer == "top"} == {"r", "z"}
+    (run,) = record.curves.runs.values()
+    assert list(run) == ["loss", "val_loss"] and run["loss"].tolist() == results[1]
