@@ -218,6 +218,29 @@ def predict(
 
 
 @app.command()
+def look(
+    model: Annotated[Path, typer.Argument(help="Keras model (.keras), or a folder that forecast wrote.")],
+    data: Annotated[Path, typer.Argument(help="Sequences: .npy, .npz (x, y), or CSV; of a forecast, its CSV.")],
+    columns: Annotated[str, typer.Option(help="Columns of the CSV, in the model's order: High,Volume.")] = "",
+    sequences: Annotated[
+        int, typer.Option(parser=whole, metavar="<int>", help="Most sequences to look at, evenly spaced.")
+    ] = 256,
+    threshold: Annotated[
+        float, typer.Option(parser=number, metavar="<float>", help="Share of all that still counts as remembered.")
+    ] = 0.01,
+    output: Annotated[Path | None, typer.Option(help="Folder to write (default: a new one in looks/).")] = None,
+    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace an older report there.")] = False,
+    quiet: Annotated[bool, typer.Option("--quiet", help="Only write the report.")] = False,
+) -> None:
+    """See what a network remembers: gradient flow, gates and memory, as pictures, numbers and a page."""
+    with told():
+        from . import look as looking
+
+        names = [name.strip() for name in columns.split(",") if name.strip()]
+        looking.run(model, data, names, sequences, threshold, output, overwrite, quiet)
+
+
+@app.command()
 def cells(
     name: Annotated[str | None, typer.Argument(help="Show this cell in full; without one, list them all.")] = None,
     input_size: Annotated[int, typer.Option(parser=whole, metavar="<int>", help="D, to count parameters.")] = 0,
