@@ -54,7 +54,7 @@ def memoryless(silence: int) -> float:
 
 def cases(quick: bool) -> list[Case]:
     shared = {"units": 64, "batch": 32, "rate": 5e-3, "clip": 1.0, "every": 100, "test": 500}
-    steps = 100 if quick else 2_000
+    steps = 100 if quick else 10_000
     if quick:
         return [{"cell": cell, "T": 1, "steps": steps, **shared} for cell in ("tanh RNN", "GRU")]
     return [{"cell": cell, "T": T, "steps": steps, **shared} for T in (5, 20) for cell in CELLS]
