@@ -38,6 +38,8 @@ class EchoState(Layer):
         bias_scaling: of the biases, at least 0.
         activation: phi of the equations: a name of `cells.ACTIVATIONS`, or a function.
         seed: equal seeds draw equal reservoirs; None draws with torch's generator.
+        truncate_gradient: after how many steps gradients are cut; None is never.
+        clip_recurrent_gradient: the bound of each state's gradient as a step hands it back; None is none.
         backend: None lets the library choose; see `Layer`.
         device: of the weights.
         dtype: of the weights.
@@ -64,6 +66,8 @@ class EchoState(Layer):
         bias_scaling: float = 0.0,
         activation: ActivationLike = "tanh",
         seed: int | None = None,
+        truncate_gradient: int | None = None,
+        clip_recurrent_gradient: float | None = None,
         backend: scan.Backend | None = None,
         device: torch.device | str | None = None,
         dtype: torch.dtype | None = None,
@@ -82,7 +86,8 @@ class EchoState(Layer):
         self.seed = seed
         super().__init__(
             input_size, hidden_size, num_layers, batch_first=batch_first, bidirectional=bidirectional,
-            constants={"leak": leaks}, activations={"phi": activation}, backend=backend, device=device, dtype=dtype,
+            constants={"leak": leaks}, activations={"phi": activation}, truncate_gradient=truncate_gradient,
+            clip_recurrent_gradient=clip_recurrent_gradient, backend=backend, device=device, dtype=dtype,
         )  # fmt: skip
 
     @property
