@@ -263,6 +263,7 @@ def draw_recording(found: Sequence[Snapshot], *, dark: bool = False, size: Size 
         "training step",
         r"$\|\partial L / \partial s_1\|$, relative to the largest",
     )
+    first.xaxis.set_major_locator(MaxNLocator(integer=True))
     first.legend(loc="best", frameon=False, fontsize=7, labelcolor=style(dark).text)
     for panel in second:
         shares: dict[str, list[float]] = {}
@@ -273,7 +274,8 @@ def draw_recording(found: Sequence[Snapshot], *, dark: bool = False, size: Size 
         for number, (name, share) in enumerate(shares.items()):
             panel.plot(steps, share, color=colour(number, dark), linestyle=dash(number // 6), label=name)
         tidy(panel, dark, "Saturated gates", "training step", "share of units and steps")
-        panel.yaxis.set_major_formatter(PercentFormatter(1.0, decimals=0))
+        panel.yaxis.set_major_formatter(PercentFormatter(1.0))
+        panel.xaxis.set_major_locator(MaxNLocator(integer=True))
         panel.set_ylim(bottom=0)
         panel.legend(loc="best", frameon=False, fontsize=7, labelcolor=style(dark).text)
     return figure
