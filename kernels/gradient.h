@@ -163,16 +163,21 @@ class WeightGradient {
     const long begin = panels_.first(first), slot_row = layout_.program.slots * layout_.width;
     const T* gradient = at<const T>(layout_.call.slots) + token * slot_row + product_.column * layout_.width;
     T* bias = sums + depth_ * columns_;
-    for (long k = 0; k < count; ++k) {
+    constexpr long kTogether = 4;  // rows at a time, so that the sums are fetched less often
+    for (long k = 0; k < count; k += kTogether) {
+      const long rows = std::min(kTogether, count - k);
       for (long p = first; p < last; ++p) {
         const int n = panels_.width(p);
         T* to = packed + ((panels_.first(p) - begin) * count + k * n) * lanes<V>;
         const long at_row = panels_.first(p) * lanes<V>;
         for (int v = 0; v < n; ++v) {
-          const V one = load<V>(gradient + k * slot_row + at_row + v * lanes<V>);
-          store(to + v * lanes<V>, one);
-          T* sum = bias + at_row + v * lanes<V>;
-          store(sum, load<V>(sum) + one);
+          V sum = load<V>(bias + at_row + v * lanes<V>);
+          for (long j = 0; j < rows; ++j) {
+            const V one = load<V>(gradient + (k + j) * slot_row + at_row + v * lanes<V>);
+            store(to + (j * n + v) * lanes<V>, one);
+            sum += one;
+          }
+          store(bias + at_row + v * lanes<V>, sum);
         }
       }
     }
