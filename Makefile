@@ -72,8 +72,9 @@ format: $(INSTALLED)  ## Format the Python sources
 	$(BIN)/ruff check --fix
 	$(BIN)/ruff format
 
-docs: $(INSTALLED)  ## Write the pages and tables of cells and activations into docs/
+docs: $(INSTALLED)  ## Write the pages, tables and pictures of docs/ that programs make
 	$(BIN)/python docs/tables.py
+	OMP_NUM_THREADS=1 $(BIN)/python docs/notebook.py docs/guide.md
 
 bench: $(INSTALLED) $(PEERS)  ## Measure every cell against PyTorch, and Keras on torch, JAX and TensorFlow
 	$(BIN)/python -m benchmarks
