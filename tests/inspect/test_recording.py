@@ -77,6 +77,24 @@ def test_training_goes_as_it_would_without() -> None:
     assert torch.equal(*results)
 
 
+def test_a_step_is_shown_with_the_dropout_that_it_drew() -> None:
+    layer = nn.LSTM(3, 5, 2, batch_first=True, dropout=1.0, dtype=DTYPE)  # nothing of the first layer comes through
+    with torch.no_grad():
+        layer.weight_ih_l1 *= 100.0
+    x = torch.randn(4, 6, 3, dtype=DTYPE)
+    with Recorder(layer, rows=3) as recorder:
+        layer(x)[0].sum().backward()
+    upper = nn.LSTM(5, 5, batch_first=True, dtype=DTYPE)
+    upper.load_state_dict({f"{name[:-1]}0": one for name, one in layer.state_dict().items() if name.endswith("1")})
+    want = {one.gate: one.saturation for one in gates(Probe(upper, torch.zeros(3, 6, 5, dtype=DTYPE)))}
+    rested = {one.gate: one.saturation for one in gates(Probe(layer, x[:3])) if one.layer == "LSTM.1"}
+    shown = {one.gate: one for one in recorder.snapshots[0].saturation if one.layer == "LSTM.1"}
+    assert set(shown) == set("ifo")
+    for name, one in shown.items():
+        assert (one.open == want[name].open).all() and (one.shut == want[name].shut).all()
+    assert not all((one.open == rested[name].open).all() for name, one in shown.items())
+
+
 def test_the_model_may_be_the_layer() -> None:
     layer = nn.GRU(3, 4, batch_first=True)
     with Recorder(layer, every=3, rows=0) as recorder:

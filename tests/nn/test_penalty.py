@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Callable
 from itertools import pairwise
 from typing import Any
@@ -134,16 +135,12 @@ def test_a_layer_alone_is_one_step_of_its_cell_for_each_pair(name: str) -> None:
     module = make(name, num_layers=2, bidirectional=name not in ("rg_lru", "identity_sru")).eval()
     module.dropout = 0.0
     x = sequence(module)
-    asked: list[scan.Request] = []
-    ask = module._ask
-    module._ask = lambda *arguments: asked.append(ask(*arguments)) or asked[-1]  # type: ignore[func-returns-value]
-    with scan.record():
+    with scan.record() as flows:
         output, _ = module(x)
     output.square().sum().backward()
-    del module._ask
     expected = torch.zeros((), dtype=torch.float64)
-    for request in asked:
-        assert request.flow is not None
+    for flow in flows:
+        request = flow.request
         cell, sizes = request.cell, [request.state_size(k) for k in range(len(request.cell.states))]
         sequences, _ = scan.scan(
             cell, request.x, request.weights, layout="time", activations=request.activations,
@@ -158,7 +155,7 @@ def test_a_layer_alone_is_one_step_of_its_cell_for_each_pair(name: str) -> None:
                         for y, s in zip(sequences, sizes, strict=True)
                     ]
                     v = [
-                        request.flow.gradients[one][now, row, k * s : (k + 1) * s][None, None]
+                        flow.gradients[one][now, row, k * s : (k + 1) * s][None, None]
                         for one, s in zip(cell.states, sizes, strict=True)
                     ]
                     _, after = scan.scan(
@@ -285,10 +282,35 @@ def test_a_single_step_costs_nothing_and_can_be_differentiated() -> None:
 
 def test_the_module_is_left_as_it_was() -> None:
     model = torch.nn.Sequential(nn.LSTM(2, 3))
-    before = dict(vars(model[0]))
+    before = {name: copy.copy(value) for name, value in vars(model[0]).items()}
     with pytest.raises(KeyError), nn.norm_preserving_penalty(model), nn.norm_preserving_penalty(model):
         raise KeyError
-    assert vars(model[0]).keys() == before.keys()
+    assert vars(model[0]) == before
+
+
+class Doubled(nn.GRU):
+    """A module with another one inside of it."""
+
+    def __init__(self) -> None:
+        super().__init__(2, 2, dtype=torch.float64)
+        self.inner = nn.GRU(2, 2, dtype=torch.float64)
+
+    def forward(self, input: Tensor, hx: Any = None) -> Any:
+        return super().forward(self.inner(input)[0], hx)
+
+
+def test_every_scan_of_the_model_counts_once_and_no_other() -> None:
+    model, other = Doubled(), nn.GRU(2, 2, dtype=torch.float64)
+    x = torch.randn(5, 3, 2, dtype=torch.float64)
+    with nn.norm_preserving_penalty(model) as penalty, nn.norm_preserving_penalty(model.inner) as of_inner:
+        with pytest.raises(RuntimeError, match="must be equal to input_size"):
+            model(x[..., :1])
+        (model(x)[0].sum() + other(x)[0].sum()).backward()
+    with nn.norm_preserving_penalty(other) as of_outer:
+        other.load_state_dict({name: value for name, value in model.state_dict().items() if "inner" not in name})
+        other(model.inner(x)[0])[0].sum().backward()
+    assert of_inner() > 0 and of_outer() > 0
+    torch.testing.assert_close(penalty(), of_inner() + of_outer())
 
 
 def test_masks_drawn_in_training_are_those_of_the_forward_pass() -> None:

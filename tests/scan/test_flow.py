@@ -50,7 +50,7 @@ def flowing(problem: Problem, given: Results, backend: str) -> Results:
     with record() as flows:
         results = evaluate(problem, given, backend)
     (flow,) = flows
-    assert flow.layout == problem.layout
+    assert flow.request.layout == problem.layout and flow.request.flow is None
     return {**results, **{f"flow of {name}": as_batch(problem, g) for name, g in flow.gradients.items()}}
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import inspect
 import sys
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
@@ -18,9 +17,6 @@ from .. import nn, scan
 from ..nn.recurrent import Recurrent as TorchRecurrent
 from .errors import InspectError
 
-#: The recurrent modules of `ostinato.nn`.
-_TORCHS = (TorchRecurrent, nn.Layer)
-
 
 @dataclass(eq=False)
 class Call:
@@ -28,39 +24,17 @@ class Call:
 
     Attributes:
         name: of the layer in its model; of a layer that is called again, with the number of the call behind it.
-        module: the layer.
-        arguments: what it was called with, by name.
+        order: of packed rows the places in the scans at which they stand, else None.
         flows: of each scan that it ran, from the lowest layer of a stack.
     """
 
     name: str
-    module: Any
-    arguments: dict[str, Any]
+    order: Tensor | None
     flows: list[scan.Flow]
 
     def names(self) -> list[str]:
         """Of each scan: the name, and in a stack the number of the layer behind it."""
         return [self.name] if len(self.flows) == 1 else [f"{self.name}.{k}" for k in range(len(self.flows))]
-
-    def requests(self) -> Iterator[scan.Request]:
-        """What each layer asks of a scan outside training. The layers of a stack are run one by one, as far as asked:
-        the first request needs no run."""
-        given = self.arguments
-        if not isinstance(self.module, _TORCHS):
-            yield _asked_by_keras(self.module, given)
-            return
-        form, below, states = self.module._arrange(given["input"], given.get("hx"))
-        if isinstance(self.module, nn.Layer):
-            asks: Any = self.module._asks(form, states, given.get("mask"), training=False)
-        else:
-            asks = self.module._asks(form, states)
-        further: tuple[Tensor, ...] = ()
-        for ask in asks:
-            request = ask(below, further)
-            yield request
-            with torch.no_grad():
-                (below, *rest), _ = scan.run(request)
-            further = tuple(rest)
 
 
 class Watch:
@@ -82,16 +56,15 @@ class Watch:
         self.first: Tensor | None = None
         self._layers, self._from_first = layers(model), from_first
         self._counts: dict[str, int] = {}
-        self._pending: dict[str, dict[str, Any]] = {}
         self._hooks, self._recording = ExitStack(), ExitStack()
         self._flows: list[scan.Flow] | None = None
         self._claimed = 0
 
     def __enter__(self) -> Watch:
         for name, layer in self._layers:
-            enter, leave = partial(self._before, name), partial(self._after, name)
-            self._hooks.callback(layer.register_forward_pre_hook(enter, with_kwargs=True).remove)
-            self._hooks.callback(layer.register_forward_hook(leave).remove)
+            leave = partial(self._after, name)
+            self._hooks.callback(layer.register_forward_pre_hook(self._before, with_kwargs=True).remove)
+            self._hooks.callback(layer.register_forward_hook(leave, with_kwargs=True).remove)
         return self
 
     def __exit__(self, *error: object) -> None:
@@ -115,30 +88,27 @@ class Watch:
         self._recording.close()
         self._flows = None
 
-    def _before(self, name: str, module: Any, args: Any, kwargs: Any) -> None:
-        if self._flows is None:
+    def _before(self, module: Any, args: Any, kwargs: Any) -> None:
+        if self._flows is None or self.first is not None:
             return
-        function = module.forward if isinstance(module, _TORCHS) else module.call
-        given = dict(inspect.signature(function).bind(*args, **kwargs).arguments)
-        if getattr(module, "stateful", False) and given.get("initial_state") is None:
-            carried = getattr(module, "states", None)
-            given["initial_state"] = carried and [state.value.detach().clone() for state in carried]
-        self._pending[name] = given
-        if self.first is None:
-            entering = next(iter(given.values()))
-            self.first = entering.data if isinstance(entering, PackedSequence) else entering
-            if self._from_first and not self.first.requires_grad:
-                self.first.requires_grad_(True)
+        entering = _entering(args, kwargs)
+        self.first = entering.data if isinstance(entering, PackedSequence) else entering
+        if self._from_first and not self.first.requires_grad:
+            self.first.requires_grad_(True)
 
-    def _after(self, name: str, module: Any, args: Any, output: Any) -> None:
+    def _after(self, name: str, module: Any, args: Any, kwargs: Any, output: Any) -> None:
         if self._flows is None:
             return
-        given = self._pending.pop(name)
         new, self._claimed = self._flows[self._claimed :], len(self._flows)
         if new:
             self._counts[name] = self._counts.get(name, 0) + 1
             told = name if self._counts[name] == 1 else f"{name} ({self._counts[name]})"
-            self.calls.append(Call(told, module, given, new))
+            self.calls.append(Call(told, getattr(_entering(args, kwargs), "unsorted_indices", None), new))
+
+
+def _entering(args: Any, kwargs: Any) -> Any:
+    """The sequences that a layer is called with, as torch or Keras names them."""
+    return args[0] if args else kwargs["input" if "input" in kwargs else "sequences"]
 
 
 @contextmanager
@@ -156,7 +126,7 @@ def layers(model: torch.nn.Module) -> list[tuple[str, Any]]:
         InspectError: there are none.
     """
     found: list[tuple[str, Any]] = []
-    kinds: tuple[Any, ...] = (*_TORCHS, *_keras_kinds())
+    kinds: tuple[Any, ...] = (TorchRecurrent, nn.Layer, *_keras_kinds())
     for name, module in _modules(model):
         if isinstance(module, kinds) and all(module is not one for _, one in found):
             taken = [known for known, _ in found]
@@ -191,16 +161,3 @@ def _keras_kinds() -> tuple[Any, ...]:
     from ..keras.recurrent import Recurrent
 
     return Recurrent, Bidirectional
-
-
-def _asked_by_keras(layer: Any, given: dict[str, Any]) -> scan.Request:
-    """The one scan of a Keras layer, or of a bidirectional one that runs both directions together."""
-    from ..keras import loop
-    from ..keras.bidirectional import Bidirectional
-
-    sequences, initial = given["sequences"], given.get("initial_state")
-    mask = loop.boolean_mask(given.get("mask"), sequences)
-    if isinstance(layer, Bidirectional):
-        return layer.request(sequences, layer.initial_states(sequences, initial), mask)
-    states = None if initial is None else [initial if isinstance(initial, (list, tuple)) else [initial]]
-    return loop.request([layer], sequences, states, mask)

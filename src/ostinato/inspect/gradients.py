@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -61,27 +61,23 @@ def gradient_flow(probe: Probe, y: Any = None, loss: Loss | None = None) -> tupl
 
 def flows(calls: Sequence[Call]) -> tuple[GradientFlow, ...]:
     """The flows of calls through which a backward pass has come."""
-    found: list[GradientFlow] = []
-    for call in calls:
-        request = next(call.requests())
-        reached = reaching(request)
-        for name, flow in zip(call.names(), call.flows, strict=True):
-            found += _flows(name, flow, request, reached)
-    return tuple(found)
+    return tuple(
+        one for call in calls for name, flow in zip(call.names(), call.flows, strict=True) for one in _flows(name, flow)
+    )
 
 
-def _flows(name: str, flow: scan.Flow, request: scan.Request, reached: Tensor) -> list[GradientFlow]:
-    counter = flow.cell.clock[0] if flow.cell.clock else None
-    found = []
-    for direction in range(flow.directions):
-        for state in flow.cell.states:
+def _flows(name: str, flow: scan.Flow) -> Iterator[GradientFlow]:
+    request = flow.request
+    reached, directions = reaching(request), len(request.weights)
+    counter = request.cell.clock[0] if request.cell.clock else None
+    for direction in range(directions):
+        for state in request.cell.states:
             if state != counter:
                 norms = torch.zeros(reached.shape)
                 if state in flow.gradients:  # else nothing of the loss depends on it
-                    own = by_direction(by_row(request, flow.gradients[state]), flow.directions)[direction]
+                    own = by_direction(by_row(request, flow.gradients[state]), directions)[direction]
                     norms = own.norm(dim=-1).cpu()
-                found.append(GradientFlow(name, direction, state, _mean(norms, reached)))
-    return found
+                yield GradientFlow(name, direction, state, _mean(norms, reached))
 
 
 def _mean(values: Tensor, counted: Tensor) -> np.ndarray:

@@ -133,11 +133,11 @@ def _rows_of_identity(request: scan.Request, row: int, span: tuple[int, int], of
     """(directions, T, rows, entries of `by`): those rows of the Jacobians."""
     first, last = span
     directions = len(request.weights)
-    flow = scan.Flow(request.cell, directions, "batch")
-    asked = replace(as_rows(request, [row] * (last - first)), flow=flow, outputs=(0,))
-    asked = replace(asked, x=asked.x.requires_grad_(True))
+    asked = replace(as_rows(request, [row] * (last - first)), outputs=(0,))
+    flow = scan.Flow(asked)
+    asked.x.requires_grad_(True)
     with torch.enable_grad():
-        _, finals = scan.run(asked)
+        _, finals = scan.run(replace(asked, flow=flow))
     moved = _sizes(request, of)
     identity = torch.eye(sum(moved.values()), dtype=request.x.dtype, device=request.x.device)[first:last]
     pieces = dict(zip(moved, identity.split(list(moved.values()), 1), strict=True))

@@ -129,7 +129,7 @@ class Probe:
         with torch.no_grad(), watched(self.model) as watch:
             self.outputs(self.x)
         call = _calls(watch)[0]
-        found = _unsorted(call, running(next(call.requests())))
+        found = _unsorted(call, running(call.flows[0].request))
         return found if found.shape == self.x.shape[:2] else torch.ones(self.x.shape[:2], dtype=torch.bool)
 
     @cached_property
@@ -180,14 +180,14 @@ class Probe:
         gradient = torch.zeros_like(leaf) if gradient is None else gradient
         if leaf is x:
             return calls, gradient
-        return calls, _unsorted(calls[0], by_row(next(calls[0].requests()), gradient))
+        return calls, _unsorted(calls[0], by_row(calls[0].flows[0].request, gradient))
 
     def first_input(self) -> Tensor:
         """(N, T, features): the input of the first recurrent layer."""
         with torch.no_grad(), watched(self.model) as watch:
             self.outputs(self.x)
         call = _calls(watch)[0]
-        request = next(call.requests())
+        request = call.flows[0].request
         return _unsorted(call, by_row(request, request.x))
 
     def _total(self, outputs: Any, last: Tensor, output: int | None) -> Tensor:
@@ -218,7 +218,8 @@ class Probe:
 
 def recurrences(call: Call, rows: int | None = None) -> Iterator[Recurrence]:
     """The layers of one call on its first rows."""
-    for name, request in zip(call.names(), call.requests(), strict=True):
+    for name, flow in zip(call.names(), call.flows, strict=True):
+        request = flow.request
         chosen = as_rows(request, range(min(request.batch, rows or request.batch)))
         yield Recurrence(name, chosen, states(chosen))
 
@@ -292,6 +293,4 @@ def _calls(watch: Watch) -> list[Call]:
 
 def _unsorted(call: Call, rows: Tensor) -> Tensor:
     """What has one entry a row of a call's scan, in the order of the rows of x."""
-    given = call.arguments.get("input")
-    order = given.unsorted_indices if isinstance(given, PackedSequence) else None
-    return rows if order is None else rows[order.to(rows.device)]
+    return rows if call.order is None else rows[call.order.to(rows.device)]

@@ -24,7 +24,7 @@ class Snapshot:
     Attributes:
         step: number of the step, from 1.
         flows: the gradients of the states that its backward pass brought; see `gradient_flow`.
-        saturation: of every gate, on the first rows of the batch, outside training; see `gates`.
+        saturation: of every gate, on the first rows of the batch; see `gates`.
     """
 
     step: int
@@ -41,10 +41,11 @@ class Recorder:
             ...
     recorder.snapshots
 
-    A forward pass with gradients enabled counts as a step. Between those that are recorded nothing runs but two empty
-    hooks a layer. A recorded one writes the gradients of all states down as its backward pass comes by, T * B * S
-    numbers a layer, and takes their norms; for the gates it runs the layers once more over the first rows, forward and
-    without gradients, and one step of the equations on all their steps at once.
+    A forward pass with gradients enabled counts as a step, and is shown as it was: with the dropout and the random
+    masks that it drew. Between those that are recorded nothing runs but two empty hooks a layer. A recorded one writes
+    the gradients of all states down as its backward pass comes by, T * B * S numbers a layer, and takes their norms;
+    for the gates it runs the layers once more over the first rows, forward and without gradients, and one step of the
+    equations on all their steps at once.
 
     Args:
         model: see `Probe`.

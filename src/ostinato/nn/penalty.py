@@ -3,8 +3,8 @@ outputs that are large or jump."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager
 from dataclasses import replace
 from typing import Any
 
@@ -65,46 +65,45 @@ def norm_preserving_penalty(model: torch.nn.Module) -> Iterator[Callable[[], Ten
                 f"cell {module.cell.name} asks for the number of the step, and the norm-preserving penalty takes all "
                 "steps at once"
             )
-    requests: list[scan.Request] = []
-    with scan.record():
-        before = [(vars(module), vars(module).get("_ask")) for module in modules]
+    counted: set[int] = set()
+    with scan.record() as flows, _counting(modules, flows, counted):
+        yield lambda: _penalty([flows[number] for number in sorted(counted)])
+
+
+@contextmanager
+def _counting(modules: Sequence[torch.nn.Module], flows: list[scan.Flow], counted: set[int]) -> Iterator[None]:
+    """Put into `counted` the numbers of those flows whose scans the modules run."""
+    before: list[int] = []
+
+    def enter(*_: Any) -> None:
+        before.append(len(flows))
+
+    def leave(*_: Any) -> None:
+        counted.update(range(before.pop(), len(flows)))
+
+    with ExitStack() as hooks:
         for module in modules:
-            vars(module)["_ask"] = _keeping(module._ask, requests)
-        try:
-            yield lambda: _penalty(requests)
-        finally:
-            for attributes, ask in before:
-                if ask is None:
-                    del attributes["_ask"]
-                else:
-                    attributes["_ask"] = ask
+            hooks.callback(module.register_forward_pre_hook(enter, prepend=True).remove)
+            hooks.callback(module.register_forward_hook(leave, always_call=True).remove)
+        yield
 
 
-def _keeping(ask: Callable[..., scan.Request], requests: list[scan.Request]) -> Callable[..., scan.Request]:
-    """`ask`, which also keeps what it asks for."""
-
-    def asked(*arguments: Any) -> scan.Request:
-        requests.append(ask(*arguments))
-        return requests[-1]
-
-    return asked
-
-
-def _penalty(requests: list[scan.Request]) -> Tensor:
-    if not requests:
+def _penalty(flows: list[scan.Flow]) -> Tensor:
+    if not flows:
         raise RuntimeError("no recurrent module ran on a scan inside of the norm_preserving_penalty block")
-    reached = [one for one in requests if one.flow is not None and one.flow.gradients]
+    reached = [flow for flow in flows if flow.gradients]
     if not reached:
         raise RuntimeError(
             "the norm-preserving penalty needs the gradients of the states; call loss.backward() before it"
         )
     # the sum needs a gradient even where no step follows another
-    total = reached[0].x.new_zeros((), requires_grad=True)
-    for request in reached:
+    total = reached[0].request.x.new_zeros((), requires_grad=True)
+    for flow in reached:
+        request = flow.request
         with torch.autocast(request.x.device.type, enabled=False):
             states = _states(request)
             for direction in range(len(request.weights)):
-                total = total + _of_direction(request, direction, states) / request.batch
+                total = total + _of_direction(flow, direction, states) / request.batch
     return total
 
 
@@ -113,22 +112,20 @@ def _states(request: scan.Request) -> tuple[Tensor, ...]:
     """The sequence of every state, (tokens, directions * size)."""
     constant = request.bind([one.detach() for one in request.tensors()])
     every = tuple(range(len(request.cell.states)))
-    found, _ = scan.run(replace(constant, outputs=every, padding="zero", flow=None))
+    found, _ = scan.run(replace(constant, outputs=every, padding="zero"))
     return tuple(_by_token(one) for one in found)
 
 
-def _of_direction(request: scan.Request, direction: int, states: tuple[Tensor, ...]) -> Tensor:
+def _of_direction(flow: scan.Flow, direction: int, states: tuple[Tensor, ...]) -> Tensor:
     """The sum over all pairs of steps of one direction."""
-    assert request.flow is not None
+    request = flow.request
     now, before = (one.to(request.x.device) for one in _pairs(request, direction))
     sizes = [request.state_size(k) for k in range(len(states))]
 
     def own(sequence: Tensor, size: int, tokens: Tensor) -> Tensor:
         return _by_token(sequence)[tokens, direction * size : (direction + 1) * size]
 
-    arriving = [
-        own(request.flow.gradients[name], size, now) for name, size in zip(request.cell.states, sizes, strict=True)
-    ]
+    arriving = [own(flow.gradients[name], size, now) for name, size in zip(request.cell.states, sizes, strict=True)]
     # a ratio of norms: the scale is free, and with this one no square underflows
     largest = torch.cat(arriving, -1).abs().amax(-1, keepdim=True)
     live = largest.squeeze(-1) > 0

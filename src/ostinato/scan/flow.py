@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING
 
 from torch import Tensor
 
-from ..cells import Cell
+if TYPE_CHECKING:
+    from .request import Request
 
 
 @dataclass(eq=False)
@@ -16,18 +18,14 @@ class Flow:
     """The gradients of one scan's states along its sequence, filled by every backward pass through it.
 
     Attributes:
-        cell: whose states these are.
-        directions: K, 1 or 2.
-        layout: "batch", "time" or "packed": that of the scan's input.
+        request: the scan, with its tensors.
         gradients: by state the gradient of the loss with respect to the state after each step, from all later steps and
             from the output at this one. The states of a step are taken for independent: the gradient of an LSTM's c
             does not hold what the same step's h makes of c. Laid out as the scan's input, with K * (size of the state)
             features, zeros at steps beyond a row's length. Empty until a backward pass has come through.
     """
 
-    cell: Cell
-    directions: int
-    layout: str
+    request: Request
     gradients: dict[str, Tensor] = field(default_factory=dict)
 
 
@@ -45,11 +43,11 @@ def record() -> Iterator[list[Flow]]:
         _recorders.remove(taken)
 
 
-def recorded(cell: Cell, directions: int, layout: str) -> Flow | None:
-    """A new flow for all that record now; None where nobody does."""
+def recorded(request: Request) -> Request:
+    """The request, with a flow for all that record now."""
     if not _recorders:
-        return None
-    flow = Flow(cell, directions, layout)
+        return request
+    flow = Flow(request)
     for taken in _recorders:
         taken.append(flow)
-    return flow
+    return replace(request, flow=flow)

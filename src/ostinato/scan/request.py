@@ -412,7 +412,7 @@ def make_request(
     mask = None if mask is None else mask.to(x.device, copy=True)
     if initial_state is not None:
         initial_state = _check_states(cell, initial_state, (len(weights), batch), sizes, x)
-    return Request(
+    request = Request(
         cell=cell,
         x=x,
         weights=weights,
@@ -429,9 +429,10 @@ def make_request(
         outputs=tuple(cell.states.index(name) for name in wanted),
         truncate=0 if truncate is None else check_truncate(truncate),
         clip=0.0 if clip is None else check_clip(clip),
-        flow=recorded(cell, len(weights), layout),
+        flow=None,
         units=units,
         projection=projection,
         steps=steps,
         batch=batch,
     )
+    return recorded(request)
