@@ -273,8 +273,18 @@ def test_the_gradients_of_the_loss_and_of_the_penalty_add_up() -> None:
         torch.testing.assert_close(parameter.grad, first + 0.5 * second)
 
 
-def test_a_single_step_costs_nothing_and_can_be_differentiated() -> None:
-    rnn = nn.RNN(2, 3)
+@pytest.mark.parametrize("name", ["clockwork", "slstm", "lstm"])
+def test_backends_agree(name: str) -> None:
+    module = make(name, num_layers=1)
+    x = sequence(module)
+    found = omega(module, x)
+    module.backend = "reference"
+    torch.testing.assert_close(omega(module, x), found)
+
+
+@pytest.mark.parametrize("backend", ["cpu", "reference"])
+def test_a_single_step_costs_nothing_and_can_be_differentiated(backend: Any) -> None:
+    rnn = nn.LSTM(2, 3, backend=backend)
     found = omega(rnn, torch.randn(1, 2, 2))
     found.backward()
     assert found.item() == 0

@@ -125,7 +125,11 @@ def _of_direction(flow: scan.Flow, direction: int, states: tuple[Tensor, ...]) -
     def own(sequence: Tensor, size: int, tokens: Tensor) -> Tensor:
         return _by_token(sequence)[tokens, direction * size : (direction + 1) * size]
 
-    arriving = [own(flow.gradients[name], size, now) for name, size in zip(request.cell.states, sizes, strict=True)]
+    # a state that nothing depends on is told no gradient
+    arriving = [
+        own(flow.gradients[name], size, now) if name in flow.gradients else request.x.new_zeros(len(now), size)
+        for name, size in zip(request.cell.states, sizes, strict=True)
+    ]
     # a ratio of norms: the scale is free, and with this one no square underflows
     largest = torch.cat(arriving, -1).abs().amax(-1, keepdim=True)
     live = largest.squeeze(-1) > 0
