@@ -129,6 +129,13 @@ def test_masks_and_embeddings_of_keras() -> None:
         np.testing.assert_allclose(one.norms, both, rtol=1e-4, atol=1e-9)
 
 
+def test_a_layer_that_goes_backwards_says_so() -> None:
+    model = models.Sequential([layers.Input((30, 2)), layers.GRU(4, go_backwards=True), layers.Dense(1)])
+    (found,) = gradient_flow(Probe(model, torch.randn(3, 30, 2)))
+    assert found.direction == 1 and found.norms.argmax() == 0
+    assert found.vanishing == pytest.approx(found.norms[-1] / found.norms.max()) and found.vanishing < 0.1
+
+
 def test_the_loss_of_a_compiled_model_is_meant() -> None:
     model = models.Sequential([layers.Input((5, 2)), layers.LSTM(4), layers.Dense(1)])
     x, y = torch.randn(3, 5, 2), torch.randn(3, 1)

@@ -70,14 +70,14 @@ def _flows(name: str, flow: scan.Flow) -> Iterator[GradientFlow]:
     request = flow.request
     reached, directions = reaching(request), len(request.weights)
     counter = request.cell.clock[0] if request.cell.clock else None
-    for direction in range(directions):
+    for direction, backwards in enumerate(request.reverse):
         for state in request.cell.states:
             if state != counter:
                 norms = torch.zeros(reached.shape)
                 if state in flow.gradients:  # else nothing of the loss depends on it
                     own = by_direction(by_row(request, flow.gradients[state]), directions)[direction]
                     norms = own.norm(dim=-1).cpu()
-                yield GradientFlow(name, direction, state, _mean(norms, reached))
+                yield GradientFlow(name, int(backwards), state, _mean(norms, reached))
 
 
 def _mean(values: Tensor, counted: Tensor) -> np.ndarray:
