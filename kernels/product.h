@@ -105,10 +105,69 @@ Tile<T> find_tile(int m, int n) {
   }
 }
 
+// P panels of N vectors at once for one row or two, whose chains alone are too few to keep the machine busy.
+template <class T, int M, int N, int P>
+void thin_tile(const T* const* panels, int terms, const Operand<T>* operands, const Range* ranges, T* const* c, long c_row,
+               bool accumulate) {
+  using V = Vector<T>;
+  V sum[M][P][N];
+  const T* b[P];
+  for (int p = 0; p < P; ++p) {
+    b[p] = panels[p] + N * lanes<V>;
+    for (int n = 0; n < N; ++n)
+      for (int m = 0; m < M; ++m)
+        sum[m][p][n] = load<V>(accumulate ? c[p] + m * c_row + n * lanes<V> : panels[p] + n * lanes<V>);
+  }
+  for (int k = 0; k < terms; ++k) {
+    const Range range = ranges ? ranges[k] : Range{0, operands[k].count};
+    const T* a = operands[k].data + range.first;
+    const long stride = operands[k].row;
+    for (long i = range.first; i < range.last; ++i, ++a) {
+      V left[M];
+      for (int m = 0; m < M; ++m) left[m] = splat<V>(a[m * stride]);
+      for (int p = 0; p < P; ++p)
+        for (int n = 0; n < N; ++n) {
+          const V right = load<V>(b[p] + (i * N + n) * lanes<V>);
+          for (int m = 0; m < M; ++m) sum[m][p][n] += left[m] * right;
+        }
+    }
+    for (int p = 0; p < P; ++p) b[p] += operands[k].count * N * lanes<V>;
+  }
+  for (int p = 0; p < P; ++p)
+    for (int n = 0; n < N; ++n)
+      for (int m = 0; m < M; ++m) store(c[p] + m * c_row + n * lanes<V>, sum[m][p][n]);
+}
+
+// `multiply` for M rows, all of whose panels read the same ranges.
+template <class T, int M>
+void multiply_thin(const Packed<T>& b, int terms, const Operand<T>* operands, T* c, long c_row, bool accumulate,
+                   const Range* ranges) {
+  constexpr int N = kMostVectors, P = 8 / (N * M);
+  const Panels panels(b.vectors);
+  for (long p = 0; p < panels.count;) {
+    const T* from[P];
+    T* to[P];
+    int found = 0;
+    for (; found < P && p + found < panels.count && panels.width(p + found) == N; ++found) {
+      from[found] = b.panel(panels.first(p + found));
+      to[found] = c + panels.first(p + found) * lanes<Vector<T>>;
+    }
+    if (found == P) {
+      thin_tile<T, M, N, P>(from, terms, operands, ranges, to, c_row, accumulate);
+      p += P;
+    } else {
+      const long first = panels.first(p);
+      find_tile<T>(M, panels.width(p))(b.panel(first), terms, operands, ranges, 0, c + first * lanes<Vector<T>>, c_row,
+                                       accumulate);
+      ++p;
+    }
+  }
+}
+
 // C (rows x vectors), or C += with `accumulate`. `ranges_of(panel)` gives a range a term, null for all of every vector, or
 // kAsleep.
 template <class T, class RangesOf>
-void multiply(const Packed<T>& b, int terms, const Operand<T>* operands, long rows, T* c, long c_row, bool accumulate,
+void multiply_panels(const Packed<T>& b, int terms, const Operand<T>* operands, long rows, T* c, long c_row, bool accumulate,
               RangesOf ranges_of) {
   const Panels panels(b.vectors);
   for (long p = 0; p < panels.count; ++p) {
@@ -122,6 +181,16 @@ void multiply(const Packed<T>& b, int terms, const Operand<T>* operands, long ro
                                        c + row * c_row + first * lanes<Vector<T>>, c_row, accumulate);
     }
   }
+}
+
+// The same, all panels reading the same ranges.
+template <class T>
+void multiply(const Packed<T>& b, int terms, const Operand<T>* operands, long rows, T* c, long c_row, bool accumulate,
+              const Range* ranges) {
+  if (rows == 1) return multiply_thin<T, 1>(b, terms, operands, c, c_row, accumulate, ranges);
+  if constexpr (kMostVectors < 4)
+    if (rows == 2) return multiply_thin<T, 2>(b, terms, operands, c, c_row, accumulate, ranges);
+  multiply_panels(b, terms, operands, rows, c, c_row, accumulate, [ranges](long) { return ranges; });
 }
 
 }  // namespace OSTINATO_SET

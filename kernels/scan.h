@@ -274,20 +274,29 @@ struct Matrices {
   }
 };
 
+// For how many steps the products of the input are made at once: where the rows of one are too few to fill a tile.
+template <class T>
+long steps_ahead(const Layout<T>& layout, long rows) {
+  if (layout.program.clock_state >= 0 || layout.call.reach) return 1;
+  return std::clamp(4 * tile_rows(kMostVectors) / rows, 1L, layout.call.steps);
+}
+
 // One thread's memory for one block of rows.
 template <class T>
 struct Scratch {
   char* awake;
-  T *input, *input_gradient, *sequences, *sequence_gradients, *products, *state, *carry, *means, *gradient;
+  T *inputs, *input, *input_gradient, *sequences, *sequence_gradients, *products, *state, *carry, *means, *gradient;
 
   Scratch(const Layout<T>& layout, long rows, bool backward, Carver& carver) {
     const Program& program = layout.program;
+    const long steps = backward ? 0 : steps_ahead(layout, rows);
+    inputs = carver.array<T>(steps > 1 ? steps * rows * layout.input_width : 0);
     awake = carver.array<char>(program.clock_state >= 0 ? layout.call.units : 0);
     input = carver.array<T>(rows * layout.input_width);
     input_gradient = carver.array<T>(backward ? rows * layout.input_width : 0);
     sequences = carver.array<T>(rows * program.sequences * layout.width);
     sequence_gradients = carver.array<T>(backward ? rows * program.sequences * layout.width : 0);
-    products = carver.array<T>(backward ? 0 : rows * program.columns * layout.width);
+    products = carver.array<T>(steps * rows * program.columns * layout.width);
     state = carver.array<T>(rows * program.states * layout.width);
     carry = carver.array<T>(rows * program.carries * layout.width);
     means = carver.array<T>(rows * program.means);
@@ -393,6 +402,52 @@ class Clock {
   Range hull_{0, 0};
 };
 
+// The products of the input, made for several steps at once. A step goes on where they end, so that every element is the
+// same chain of multiply-adds as ever.
+template <class T>
+class Ahead {
+ public:
+  Ahead(const Layout<T>& layout, const Matrices<T>& matrices, const Scratch<T>& scratch, const Block& block)
+      : layout_(layout), matrices_(matrices), scratch_(scratch), block_(block), steps_(steps_ahead(layout, block.count)) {}
+
+  // Whether a product of a step has been begun.
+  bool serves(const Product& product) const { return steps_ > 1 && product.term[0].vector == 0; }
+
+  // Where the products of step `number` stand, those of the input among them.
+  T* products(long number) const {
+    const long row = layout_.program.columns * layout_.width, place = number % steps_;
+    if (steps_ > 1 && place == 0) begin(number, row);
+    return scratch_.products + place * block_.count * row;
+  }
+
+ private:
+  void begin(long number, long row) const {
+    const Program& program = layout_.program;
+    const long steps = std::min(steps_, layout_.call.steps - number);
+    for (long i = 0; i < steps; ++i) {
+      const long t = layout_.step_at(number + i), alive = block_.among(layout_.alive(t));
+      for (long j = 0; j < block_.count; ++j)
+        copy_row<T>(scratch_.inputs + (i * block_.count + j) * layout_.input_width,
+                    j < alive ? layout_.of(layout_.call.x, t, block_.row(j)) : nullptr, layout_.call.input_size);
+    }
+    for (int p = 0; p < program.products; ++p) {
+      const Product& product = program.product[p];
+      if (!serves(product)) continue;
+      Operand<T> operands[kTerms] = {{scratch_.inputs, layout_.input_width, layout_.call.input_size}};
+      if (product.terms > 1) operands[1] = scratch_.operand(layout_, product.term[1].vector);
+      const Range input[kTerms] = {{0, operands[0].count}, {0, 0}};
+      multiply(matrices_.product[p], product.terms, operands, steps * block_.count,
+               scratch_.products + product.column * layout_.width, row, false, input);
+    }
+  }
+
+  const Layout<T>& layout_;
+  const Matrices<T>& matrices_;
+  const Scratch<T>& scratch_;
+  const Block& block_;
+  const long steps_;
+};
+
 // Calls `work(first, count)` for every run of rows below `rows` that take step t.
 template <class T, class Work>
 void for_runs(const Layout<T>& layout, const Block& block, long t, long rows, Work work) {
@@ -426,10 +481,13 @@ void forward_block(const Layout<T>& layout, const Kernels<T>& kernels, const Mat
       copy_row(scratch.state + (j * program.states + s) * width, layout.of(call.initial[s], block.row(j)),
                layout.state_size(s));
 
+  Ahead<T> ahead(layout, matrices, scratch, block);
   const auto run_level = call.keep ? kernels.forward : kernels.infer;
   const int levels = call.keep ? program.forward_levels : program.infer_levels;
   for (long number = 0; number < call.steps; ++number) {
     const long t = layout.step_at(number), alive = block.among(layout.alive(t));
+    T* const products = ahead.products(number);
+    rows.products = products;
     if (alive > 0) {
       rows.step = T(number);
       if (call.keep) rows.slots = layout.slots(t, block.first);
@@ -439,15 +497,23 @@ void forward_block(const Layout<T>& layout, const Kernels<T>& kernels, const Mat
         for (int p = 0; p < program.products; ++p) {
           const Product& product = program.product[p];
           if (product.level != level) continue;
-          Operand<T> operands[2];
+          Operand<T> operands[kTerms] = {};
           for (int k = 0; k < product.terms; ++k) operands[k] = scratch.operand(layout, product.term[k].vector);
+          T* to = products + product.column * width;
+          if (!matrices.product_ranges[p]) {
+            const bool begun = ahead.serves(product);
+            const Range rest[2] = {{0, 0}, {0, operands[1].count}};
+            if (!begun || product.terms > 1)
+              multiply(matrices.product[p], product.terms, operands, alive, to, rows.products_row, begun,
+                       begun ? rest : nullptr);
+            continue;
+          }
           const Panels panels(matrices.product[p].vectors);
-          multiply(matrices.product[p], product.terms, operands, alive, scratch.products + product.column * width,
-                   rows.products_row, false, [&](long panel) -> const Range* {
-                     if (!matrices.product_ranges[p]) return nullptr;
-                     if (clock.ticks() && !clock.wakes(panels, panel)) return kAsleep;
-                     return matrices.product_ranges[p] + panel * product.terms;
-                   });
+          multiply_panels(matrices.product[p], product.terms, operands, alive, to, rows.products_row, false,
+                          [&](long panel) -> const Range* {
+                            if (clock.ticks() && !clock.wakes(panels, panel)) return kAsleep;
+                            return matrices.product_ranges[p] + panel * product.terms;
+                          });
         }
         for_runs(layout, block, t, alive, [&](long first, long count) { run_level(level, rows.part(first, count)); });
       }
@@ -493,14 +559,15 @@ void return_gradient(const Layout<T>& layout, const Matrices<T>& matrices, const
   }
   const bool is_state = back.vector > 0 && back.vector <= program.states;
   Range awake[kColumns];
-  multiply(matrices.returned[r], back.count, operands, rows, to, to_row, is_state || (!back.vector && program.input_gradient),
-           [&](long panel) -> const Range* {
-             if (!matrices.returned_ranges[r]) return nullptr;
-             const Range* ranges = matrices.returned_ranges[r] + panel * back.count;
-             if (!clock.ticks()) return ranges;
-             for (int k = 0; k < back.count; ++k) awake[k] = clock.among(ranges[k]);
-             return awake;
-           });
+  const bool adds = is_state || (!back.vector && program.input_gradient);
+  if (!matrices.returned_ranges[r])
+    return multiply(matrices.returned[r], back.count, operands, rows, to, to_row, adds, nullptr);
+  multiply_panels(matrices.returned[r], back.count, operands, rows, to, to_row, adds, [&](long panel) -> const Range* {
+    const Range* ranges = matrices.returned_ranges[r] + panel * back.count;
+    if (!clock.ticks()) return ranges;
+    for (int k = 0; k < back.count; ++k) awake[k] = clock.among(ranges[k]);
+    return awake;
+  });
 }
 
 // Cuts and clips the gradient of the states that the block's rows come into step t with.
