@@ -281,6 +281,22 @@ def test_a_model_does_not_become_one_of_keras_with_them() -> None:
     assert type(to_keras(model).layers[0]) is keras.layers.GRU
 
 
+def test_a_refusal_to_become_one_of_keras_changes_nothing() -> None:
+    both = layers.Bidirectional(layers.LSTM(UNITS, return_sequences=True))
+    last = layers.Bidirectional(layers.GRU(UNITS, clip_recurrent_gradient=0.5))
+    inner = Sequential([layers.Input((STEPS, 3)), both, layers.Dropout(0.1)])
+    model = Sequential([layers.Input((STEPS, 3)), inner, last])
+    every = list(model._flatten_layers())
+    before = [type(one) for one in every]
+    with pytest.raises(ValueError, match=r"clip_recurrent_gradient is 0\.5, which GRU of Keras cannot do"):
+        to_keras(model)
+    assert [type(one) for one in every] == before
+    for one in (last.forward_layer, last.backward_layer):
+        one.clip_recurrent_gradient = None
+    to_keras(model)
+    assert not any(type(one).__module__.startswith("ostinato") for one in every)
+
+
 @EACH
 @pytest.mark.parametrize(
     "given, sentence",

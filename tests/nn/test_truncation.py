@@ -267,6 +267,16 @@ def test_a_converted_module_may_be_truncated_and_does_not_go_back_with_it() -> N
     assert type(layer) is nn.GRU
     layer.truncate_gradient = None
     assert type(nn.revert(model)[0]) is torch.nn.GRU
+    assert not {"backend", *GIVEN} & set(vars(layer))
+
+
+def test_a_refusal_to_go_back_changes_nothing() -> None:
+    model = torch.nn.Sequential(nn.LSTM(INPUT, HIDDEN, backend="cpu"), nn.RNN(HIDDEN, HIDDEN, **GIVEN))
+    sentence = "truncate_gradient is 2, clip_recurrent_gradient is 0.1, which torch.nn.modules.rnn.RNN cannot do"
+    with pytest.raises(ValueError, match=re.escape(sentence)):
+        nn.revert(model)
+    assert [type(one) for one in model] == [nn.LSTM, nn.RNN]
+    assert model[0].backend == "cpu" and {name: getattr(model[1], name) for name in GIVEN} == GIVEN
 
 
 @pytest.mark.parametrize("kind", KINDS)

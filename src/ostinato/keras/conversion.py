@@ -38,22 +38,36 @@ def from_keras(model: Model) -> Model:
     Raises:
         TypeError: it is neither.
     """
-    return _convert(model, _OURS)
+    _convert(_layers(model), _OURS)
+    return model
 
 
 def to_keras(model: Model) -> Model:
     """Turn this library's layers, at any depth of a model, and the model into Keras' own: the inverse of `from_keras`.
 
     Saved afterwards, the `.keras` file loads where this library is not installed.
+
+    Raises:
+        TypeError: it is neither a Keras model nor a layer.
+        ValueError: a layer truncates or clips gradients, which Keras' cannot; nothing has been changed.
     """
-    return _convert(model, _KERAS)
+    layers = _layers(model)
+    for layer in layers:
+        if type(layer) in _KERAS and (bounds := getattr(layer, "bounds", None)):
+            told = ", ".join(f"{name} is {bound!r}" for name, bound in bounds.items())
+            theirs = _KERAS[type(layer)].__name__
+            raise ValueError(f"{layer.name}: {told}, which {theirs} of Keras cannot do; set it to None first")
+    _convert(layers, _KERAS)
+    return model
 
 
-def _convert(model: Model, classes: dict[type, type]) -> Model:
+def _layers(model: Any) -> list[Any]:
     if not isinstance(model, keras.layers.Layer):
         raise TypeError(f"only a Keras model or layer can be converted; got {type(model).__name__}")
-    layer: Any
-    for layer in model._flatten_layers():
+    return list(model._flatten_layers())
+
+
+def _convert(layers: list[Any], classes: dict[type, type]) -> None:
+    for layer in layers:
         # The classes of a pair hold the same state; they differ in their methods only.
         layer.__class__ = classes.get(type(layer), type(layer))
-    return model

@@ -65,13 +65,6 @@ class Recurrent:
         self.truncate_gradient = truncate_gradient
         self.clip_recurrent_gradient = clip_recurrent_gradient
 
-    def __setattr__(self, name: str, value: Any) -> None:
-        # how a layer becomes one of Keras': there nothing would be cut or clipped, and nothing would say so
-        if name == "__class__" and not issubclass(value, Recurrent) and self.bounds:
-            told = ", ".join(f"{name} is {bound!r}" for name, bound in self.bounds.items())
-            raise ValueError(f"{self.name}: {told}, which {value.__name__} of Keras cannot do; set it to None first")
-        super().__setattr__(name, value)
-
     @property
     def bounds(self) -> dict[str, Any]:
         """Those of `truncate_gradient` and `clip_recurrent_gradient` that are given."""

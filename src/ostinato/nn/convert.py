@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import torch
 
@@ -34,9 +34,17 @@ def revert(module: Model) -> Model:
 
     Returns:
         The same module.
+
+    Raises:
+        ValueError: a module truncates or clips gradients, which torch's cannot; none has been changed.
     """
-    for one in module.modules():
-        if type(one) in _TORCHS:
-            one.__class__ = _TORCHS[type(one)]
-            vars(one).pop("backend", None)
+    ours: list[Any] = [one for one in module.modules() if type(one) in _TORCHS]
+    for one in ours:
+        if bounds := one._bounds():
+            torchs = _TORCHS[type(one)]
+            raise ValueError(f"{bounds}, which {torchs.__module__}.{torchs.__name__} cannot do; set it to None first")
+    for one in ours:
+        one.__class__ = _TORCHS[type(one)]
+        for name in ("backend", "truncate_gradient", "clip_recurrent_gradient"):
+            vars(one).pop(name, None)
     return module

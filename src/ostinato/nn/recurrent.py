@@ -58,12 +58,6 @@ class Recurrent(torch.nn.RNNBase):
         self.truncate_gradient = truncate_gradient
         self.clip_recurrent_gradient = clip_recurrent_gradient
 
-    def __setattr__(self, name: str, value: Any) -> None:
-        # how a module becomes one of torch's: there nothing would be cut or clipped, and nothing would say so
-        if name == "__class__" and not issubclass(value, Recurrent) and (bounds := self._bounds()):
-            raise ValueError(f"{bounds}, which {value.__module__}.{value.__name__} cannot do; set it to None first")
-        super().__setattr__(name, value)
-
     def forward(self, input: Tensor | PackedSequence, hx: Tensor | States | None = None) -> Any:
         """The whole stack over a whole sequence, as torch's module of the same name describes it.
 
