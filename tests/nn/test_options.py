@@ -110,6 +110,24 @@ def test_orthogonal_and_identity_recurrent_weights(name: str) -> None:
                 assert all(torch.equal(gate, torch.eye(*gate.shape)) for gate in U.split(HIDDEN))
 
 
+@pytest.mark.parametrize(
+    "rule", ["orthogonal", ("orthogonal", 2.0), "identity", ("identity", 0.5), ("spectral_radius", 0.9)], ids=str
+)
+@pytest.mark.parametrize("name", names())
+def test_a_constructor_takes_the_rules_of_initialise(name: str, rule: Any) -> None:
+    given: dict[str, Any] = {"forget_bias": ("chrono", 100)} if CELLS[name].forget else {}
+    rules = dict(given)
+    if name in WITH_U and not (scan.projects(CELLS[name]) and rule[0] == "spectral_radius"):
+        given["recurrent_init"] = rules["recurrent"] = rule
+    torch.manual_seed(0)
+    made = fresh(name, **given)
+    torch.manual_seed(0)
+    plain = fresh(name)
+    for one, tensor in (nn.initialise(plain, **rules) if rules else plain).state_dict().items():
+        assert torch.equal(getattr(made, one), tensor), one
+    assert all(f"{option}={value!r}" in repr(made) for option, value in given.items())
+
+
 def test_drawing_anew_keeps_the_settings() -> None:
     module = nn.PeepholeLSTM(
         INPUT, HIDDEN, forget_bias=2.0, recurrent_init="identity", fixed={"p_o": [1.0] * 5 + [0.5]}
@@ -353,11 +371,23 @@ WRONG: dict[str, tuple[Callable[[], Any], str]] = {
     "activation": (lambda: nn.PeepholeLSTM(3, 6, activation="tan"), "no activation is called 'tan'"),
     "recurrent_init": (
         lambda: nn.PeepholeLSTM(3, 6, recurrent_init="zero"),
-        "recurrent_init is 'zero'; expected one of 'uniform', 'orthogonal', 'identity'",
+        "recurrent_init is 'zero'; expected 'uniform', 'orthogonal' or 'identity', alone or with a factor as in",
     ),
     "no recurrent matrix": (
         lambda: nn.MinGRU(3, 6, recurrent_init="identity"),
         "recurrent_init is 'identity', but cell min_gru has no recurrent matrix",
+    ),
+    "recurrent_init without radius": (
+        lambda: nn.PeepholeLSTM(3, 6, recurrent_init="spectral_radius"),
+        "recurrent_init is 'spectral_radius'; expected ('spectral_radius', r) with a number r above 0",
+    ),
+    "recurrent_init of a projection": (
+        lambda: nn.ProjectedLSTM(3, 6, proj_size=4, recurrent_init=("spectral_radius", 1.0)),
+        "recurrent_init is ('spectral_radius', 1.0), but the recurrent matrix of cell projected_lstm is 6 x 4",
+    ),
+    "forget_bias": (
+        lambda: nn.PeepholeLSTM(3, 6, forget_bias="chrono"),
+        "forget_bias is 'chrono'; expected a number, or ('chrono', T_max)",
     ),
     "no bias to remember": (
         lambda: nn.PeepholeLSTM(3, 6, bias=False, forget_bias=1.0),

@@ -26,8 +26,10 @@ _MEANINGS = {
     "periods": "the period of each module, rising integers; () is 1, 2, 4, ...",
     "fixed": 'values of per-unit vectors that are not to be trained, by name: {"p_o": 0.0}.',
     "per_step": "whether masks are drawn at every step, or once for a whole sequence; None is as the paper has it.",
-    "recurrent_init": '"uniform", or "orthogonal" or "identity" for each block of `weight_hh`.',
-    "forget_bias": "the initial bias that makes the cell remember: that of the gate named, negative where 1 forgets.",
+    "recurrent_init": '"uniform", or what each block of `weight_hh` is, as `initialise` takes it: "orthogonal", '
+    '"identity", these with a factor as in ("identity", 0.1), or ("spectral_radius", r).',
+    "forget_bias": "the initial bias that makes the cell remember, negative where 1 forgets: a number, or, as "
+    '`initialise` takes it, ("chrono", T_max).',
     "truncate_gradient": "after how many steps gradients are cut; None is never.",
     "clip_recurrent_gradient": "the bound of each state's gradient as a step hands it back; None is none.",
     "backend": "None lets the library choose; see `Layer`.",

@@ -7,7 +7,7 @@ import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from numbers import Real
-from typing import Any, Literal, TypeGuard
+from typing import Any, TypeGuard
 
 import torch
 from torch import Tensor
@@ -15,10 +15,8 @@ from torch.nn import init
 
 from .. import scan
 
-RecurrentInit = Literal["uniform", "orthogonal", "identity"]
-
 #: How the blocks of recurrent matrices are made: a kind, or a kind and its number; see `recurrent_rule`.
-Recurrent = str | tuple[str, float]
+RecurrentInit = str | tuple[str, float]
 
 #: The bias that makes a cell remember: a number, or ("chrono", T_max); see `forget_rule`.
 ForgetBias = float | tuple[str, float]
@@ -38,7 +36,7 @@ class Recurrence:
     tensors: Mapping[str, Tensor]
     second: Tensor | None = None
 
-    def blocks(self, argument: str, given: Recurrent, square: bool) -> list[Tensor]:
+    def blocks(self, argument: str, given: RecurrentInit, square: bool) -> list[Tensor]:
         """The blocks of U, as views: gate by gate, and in a gate head by head or module by module.
 
         Raises:
@@ -80,23 +78,30 @@ class Recurrence:
         return [self.second.split(self.structure.units)[self.structure.cell.gates.index(gate)]]
 
 
-def recurrent_rule(given: Any) -> tuple[str, float]:
+def recurrent_rule(given: Any, argument: str = "recurrent", *others: str) -> tuple[str, float]:
     """The kind and the number of a rule for recurrent blocks.
 
     "orthogonal" and "identity" may be given with a factor, 1 if not; "spectral_radius" needs its radius.
 
+    Args:
+        given: the rule.
+        argument: what it was given as.
+        others: further kinds, which have no number.
+
     Raises:
-        ValueError: it is no such rule.
+        ValueError: it is no such rule; the sentence names the argument.
     """
     kind, number = given if isinstance(given, (tuple, list)) and len(given) == 2 else (given, None)
     if kind == "spectral_radius":
         if not _is_number(number) or number <= 0:
-            raise ValueError(f"recurrent is {given!r}; expected ('spectral_radius', r) with a number r above 0")
+            raise ValueError(f"{argument} is {given!r}; expected ('spectral_radius', r) with a number r above 0")
         return "spectral_radius", float(number)
+    if given in others:
+        return str(given), 1.0
     if kind not in ("orthogonal", "identity") or not (number is None or _is_number(number)):
         raise ValueError(
-            f"recurrent is {given!r}; expected 'orthogonal' or 'identity', alone or with a factor as in "
-            "('identity', 0.5), or ('spectral_radius', r)"
+            f"{argument} is {given!r}; expected {''.join(f'{other!r}, ' for other in others)}'orthogonal' or "
+            "'identity', alone or with a factor as in ('identity', 0.5), or ('spectral_radius', r)"
         )
     return str(kind), 1.0 if number is None else float(number)
 
@@ -178,16 +183,18 @@ def initialize(
     Args:
         structure: what the layer stores.
         tensors: the stored tensors by the names of `structure.parameters()`.
-        recurrent_init: "orthogonal" and "identity" make each gate's block of U, and in it each head's or module's, such
-            a matrix.
+        recurrent_init: "uniform", or what becomes of each gate's block of U, and in it of each head's or module's; see
+            `initialise`.
         forget_bias: the bias that makes the cell remember, or ("chrono", T_max); of a gate with two biases their sum.
             None leaves it.
 
     Raises:
-        ValueError: the cell has no U for `recurrent_init`, or no bias for `forget_bias`.
+        ValueError: `recurrent_init` or `forget_bias` is no such rule, or the cell has no U, or no bias, for it.
     """
     recurrence = Recurrence(structure, tensors)
-    blocks = [] if recurrent_init == "uniform" else recurrence.blocks("recurrent_init", recurrent_init, False)
+    kind, number = recurrent_rule(recurrent_init, "recurrent_init", "uniform")
+    blocks = [] if kind == "uniform" else recurrence.blocks("recurrent_init", recurrent_init, kind == "spectral_radius")
+    rule = None if forget_bias is None else forget_rule(forget_bias)
     bound = structure.units**-0.5
     for parameter in structure.parameters():
         tensor = tensors[parameter.name]
@@ -199,6 +206,6 @@ def initialize(
             else:
                 init.constant_(part, initial)
     for block in blocks:
-        fill_block(block, recurrent_init, 1.0)
-    if forget_bias is not None:
-        fill_biases(recurrence, *forget_rule(forget_bias))
+        fill_block(block, kind, number)
+    if rule is not None:
+        fill_biases(recurrence, *rule)

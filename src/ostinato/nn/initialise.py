@@ -8,7 +8,7 @@ from typing import TypeVar
 import torch
 
 from .. import cells, scan
-from .initial import ForgetBias, Recurrence, Recurrent, fill_biases, fill_block, forget_rule, recurrent_rule
+from .initial import ForgetBias, Recurrence, RecurrentInit, fill_biases, fill_block, forget_rule, recurrent_rule
 from .layer import Layer
 from .reservoir import EchoState
 
@@ -29,7 +29,7 @@ _TORCHS: dict[type[torch.nn.Module], cells.Cell] = {
 def initialise(
     model: Model,
     *,
-    recurrent: Recurrent | None = None,
+    recurrent: RecurrentInit | None = None,
     forget_bias: ForgetBias | None = None,
     generator: torch.Generator | None = None,
 ) -> Model:

@@ -15,7 +15,7 @@ from torch.nn.utils.rnn import PackedSequence
 from .. import cells, scan
 from ..scan.request import ActivationLike
 from .form import Form, States, by_layer, check_bounds, in_dtype, run_stack
-from .initial import RecurrentInit, initialize
+from .initial import ForgetBias, RecurrentInit, initialize
 from .masks import check_rate, draw
 
 #: How the stored tensors are called, as torch calls them; further matrices are `weight_<name>`, vectors `<name>`.
@@ -63,7 +63,7 @@ class Layer(torch.nn.Module):
         rates: Mapping[str, float] | None = None,
         per_step: bool | None = None,
         recurrent_init: RecurrentInit = "uniform",
-        forget_bias: float | None = None,
+        forget_bias: ForgetBias | None = None,
         truncate_gradient: int | None = None,
         clip_recurrent_gradient: float | None = None,
         backend: scan.Backend | None = None,
@@ -83,9 +83,6 @@ class Layer(torch.nn.Module):
             raise ValueError(f"dropout is {dropout}; expected a probability within 0..1")
         if dropout and num_layers == 1:
             warnings.warn(f"dropout={dropout} acts between layers, and num_layers=1 has nothing between", stacklevel=3)
-        if recurrent_init not in get_args(RecurrentInit):
-            known = ", ".join(map(repr, get_args(RecurrentInit)))
-            raise ValueError(f"recurrent_init is {recurrent_init!r}; expected one of {known}")
         check_bounds(truncate_gradient, clip_recurrent_gradient)
         self.input_size = input_size
         self.hidden_size = hidden_size
@@ -160,7 +157,7 @@ class Layer(torch.nn.Module):
         """Draw all parameters anew, with torch's generator, and set the rest to the values given.
 
         Raises:
-            ValueError: `recurrent_init` or `forget_bias` names what the cell does not have.
+            ValueError: `recurrent_init` or `forget_bias` is no rule of `initialise`, or the cell has nothing for it.
         """
         for number, structure in enumerate(self.structures):
             for direction in range(self._directions):
