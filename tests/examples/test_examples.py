@@ -69,3 +69,9 @@ def test_stock_price_on_two_files(program: Program, tmp_path: Path) -> None:
 def test_endless_series(program: Program) -> None:
     error, forgetting, mean = program("endless_series")(["--epochs", "4"])
     assert error < forgetting / 2 < mean / 2
+
+
+def test_normalisation(program: Program) -> None:
+    found = program("normalisation")(["--epochs", "4", "--seeds", "1"])
+    assert list(found) == ["none", "batch", "layer"]
+    assert found["layer"][0] > found["none"][0] > 0.3
