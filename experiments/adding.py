@@ -9,7 +9,7 @@ import torch
 from matplotlib.figure import Figure
 from torch import Tensor
 
-from .experiment import Case, Experiment, Run
+from .experiment import Case, Experiment, Run, by_length_and_cell
 from .network import Network
 from .picture import DASHES, colour, marker, tidy
 from .table import Table, short, spread
@@ -93,16 +93,9 @@ def _steps(run: Run, goal: float) -> float | None:
     return next((step for step, error in run.found["curve"] if error < goal), None)
 
 
-def _groups(runs: Sequence[Run]) -> dict[int, dict[str, list[Run]]]:
-    grouped: dict[int, dict[str, list[Run]]] = {}
-    for run in runs:
-        grouped.setdefault(run.case["T"], {}).setdefault(run.case["cell"], []).append(run)
-    return grouped
-
-
 def tables(runs: Sequence[Run]) -> list[Table]:
     found = []
-    for T, rows_of in _groups(runs).items():
+    for T, rows_of in by_length_and_cell(runs).items():
         rows = []
         for cell, group in rows_of.items():
             steps = [step for run in group if (step := _steps(run, CLOSE))]
@@ -122,7 +115,7 @@ def tables(runs: Sequence[Run]) -> list[Table]:
 
 
 def draw(runs: Sequence[Run], figure: Figure) -> None:
-    grouped = _groups(runs)
+    grouped = by_length_and_cell(runs)
     names = list(dict.fromkeys(run.case["cell"] for run in runs))
     panels = figure.subplots(1, len(grouped), sharey=True, squeeze=False)[0]
     for panel, (T, rows_of) in zip(panels, grouped.items(), strict=True):

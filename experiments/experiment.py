@@ -50,3 +50,11 @@ class Experiment:
     measure: Callable[[Case, int], dict[str, Any]]
     tables: Callable[[Sequence[Run]], list[Table]]
     draw: Callable[[Sequence[Run], Figure], None]
+
+
+def by_length_and_cell(runs: Sequence[Run]) -> dict[int, dict[str, list[Run]]]:
+    """The runs of every length T and, in it, of every cell, in the order in which they stand."""
+    grouped: dict[int, dict[str, list[Run]]] = {}
+    for run in runs:
+        grouped.setdefault(run.case["T"], {}).setdefault(run.case["cell"], []).append(run)
+    return grouped

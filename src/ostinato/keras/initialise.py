@@ -13,9 +13,9 @@ from keras import ops as kops
 
 from .. import cells
 from ..cells import Cell
-from ..scan import Structure
+from ..scan import Structure, forget_rule, is_number
 from .cell import EquationsCell, draws
-from .initializers import SpectralRadius, is_number, seeded
+from .initializers import SpectralRadius, seeded
 from .reservoir import ReservoirCell
 
 Model = TypeVar("Model")
@@ -112,7 +112,7 @@ def initialise(model: Model, *, recurrent: Any = None, forget_bias: Any = None, 
         for one in found:
             _fill_blocks(one, recurrent, chosen)
     if forget_bias is not None:
-        kind, number = _forget_rule(forget_bias)
+        kind, number = forget_rule(forget_bias)
         for one in found:
             _fill_biases(one, kind, number, generator)
     for one in found:
@@ -205,21 +205,6 @@ def _initializer(given: Any) -> Any:
         )
     made = keras.initializers.Orthogonal if kind == "orthogonal" else keras.initializers.Identity
     return made(gain=1.0 if number is None else float(number))
-
-
-def _forget_rule(given: Any) -> tuple[str, float]:
-    """("constant", the bias) or ("chrono", T_max).
-
-    Raises:
-        ValueError: it is neither a number nor ("chrono", T_max) with T_max above 2.
-    """
-    if is_number(given):
-        return "constant", float(given)
-    if not (isinstance(given, (tuple, list)) and len(given) == 2 and given[0] == "chrono"):
-        raise ValueError(f"forget_bias is {given!r}; expected a number, or ('chrono', T_max)")
-    if not is_number(given[1]) or given[1] <= 2:
-        raise ValueError(f"forget_bias is {given!r}; expected ('chrono', T_max) with a number of steps T_max above 2")
-    return "chrono", float(given[1])
 
 
 def _fill_blocks(one: _Recurrence, given: Any, chosen: Any) -> None:

@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
-from numbers import Real
-from typing import Any, TypeGuard
+from typing import Any
 
 import keras
 import numpy as np
 from keras import ops as kops
 
+from ..scan import is_number
 from .cell import draws
 
 _register = keras.saving.register_keras_serializable(package="ostinato")
@@ -101,11 +100,6 @@ class PerGate(keras.initializers.Initializer):  # type: ignore[misc]
         """The arguments that make this initializer again."""
         seed = keras.saving.serialize_keras_object(self._seed)
         return {"initializer": keras.initializers.serialize(self.initializer), "seed": seed}
-
-
-def is_number(value: Any) -> TypeGuard[float]:
-    """Whether a value is a finite number."""
-    return isinstance(value, Real) and not isinstance(value, bool) and math.isfinite(value)
 
 
 def seeded(initializer: Any, seed: Any) -> Any:

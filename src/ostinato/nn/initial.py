@@ -3,11 +3,9 @@ vanish or explode."""
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping
 from dataclasses import dataclass
-from numbers import Real
-from typing import Any, TypeGuard
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -18,7 +16,7 @@ from .. import scan
 #: How the blocks of recurrent matrices are made: a kind, or a kind and its number; see `recurrent_rule`.
 RecurrentInit = str | tuple[str, float]
 
-#: The bias that makes a cell remember: a number, or ("chrono", T_max); see `forget_rule`.
+#: The bias that makes a cell remember: a number, or ("chrono", T_max); see `scan.forget_rule`.
 ForgetBias = float | tuple[str, float]
 
 
@@ -93,36 +91,17 @@ def recurrent_rule(given: Any, argument: str = "recurrent", *others: str) -> tup
     """
     kind, number = given if isinstance(given, (tuple, list)) and len(given) == 2 else (given, None)
     if kind == "spectral_radius":
-        if not _is_number(number) or number <= 0:
+        if not scan.is_number(number) or number <= 0:
             raise ValueError(f"{argument} is {given!r}; expected ('spectral_radius', r) with a number r above 0")
         return "spectral_radius", float(number)
     if given in others:
         return str(given), 1.0
-    if kind not in ("orthogonal", "identity") or not (number is None or _is_number(number)):
+    if kind not in ("orthogonal", "identity") or not (number is None or scan.is_number(number)):
         raise ValueError(
             f"{argument} is {given!r}; expected {''.join(f'{other!r}, ' for other in others)}'orthogonal' or "
             "'identity', alone or with a factor as in ('identity', 0.5), or ('spectral_radius', r)"
         )
     return str(kind), 1.0 if number is None else float(number)
-
-
-def forget_rule(given: Any) -> tuple[str, float]:
-    """("constant", the bias) or ("chrono", T_max).
-
-    Raises:
-        ValueError: it is neither a number nor ("chrono", T_max) with T_max above 2.
-    """
-    if _is_number(given):
-        return "constant", float(given)
-    if not (isinstance(given, (tuple, list)) and len(given) == 2 and given[0] == "chrono"):
-        raise ValueError(f"forget_bias is {given!r}; expected a number, or ('chrono', T_max)")
-    if not _is_number(given[1]) or given[1] <= 2:
-        raise ValueError(f"forget_bias is {given!r}; expected ('chrono', T_max) with a number of steps T_max above 2")
-    return "chrono", float(given[1])
-
-
-def _is_number(value: Any) -> TypeGuard[float]:
-    return isinstance(value, Real) and not isinstance(value, bool) and math.isfinite(value)
 
 
 @torch.no_grad()
@@ -194,7 +173,7 @@ def initialize(
     recurrence = Recurrence(structure, tensors)
     kind, number = recurrent_rule(recurrent_init, "recurrent_init", "uniform")
     blocks = [] if kind == "uniform" else recurrence.blocks("recurrent_init", recurrent_init, kind == "spectral_radius")
-    rule = None if forget_bias is None else forget_rule(forget_bias)
+    rule = None if forget_bias is None else scan.forget_rule(forget_bias)
     bound = structure.units**-0.5
     for parameter in structure.parameters():
         tensor = tensors[parameter.name]

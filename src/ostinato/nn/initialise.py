@@ -8,7 +8,7 @@ from typing import TypeVar
 import torch
 
 from .. import cells, scan
-from .initial import ForgetBias, Recurrence, RecurrentInit, fill_biases, fill_block, forget_rule, recurrent_rule
+from .initial import ForgetBias, Recurrence, RecurrentInit, fill_biases, fill_block, recurrent_rule
 from .layer import Layer
 from .reservoir import EchoState
 
@@ -77,7 +77,7 @@ def initialise(
         kind, number = recurrent_rule(recurrent)
         blocks = [b for one in found for b in one.blocks("recurrent", recurrent, kind == "spectral_radius")]
     if forget_bias is not None:
-        rule = forget_rule(forget_bias)
+        rule = scan.forget_rule(forget_bias)
         for one in found:
             one.remembering()  # complains before anything is changed
     for block in blocks:

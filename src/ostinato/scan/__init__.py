@@ -6,6 +6,7 @@ from .flow import Flow, record
 from .lowest import lowest
 from .parameters import Parameter, Structure, Values, projects
 from .request import Request, Weights, make_request
+from .rules import forget_rule, is_number
 from .workspace import release_workspace
 
 __all__ = [
@@ -19,6 +20,8 @@ __all__ = [
     "Values",
     "Weights",
     "choose",
+    "forget_rule",
+    "is_number",
     "lowest",
     "make_request",
     "projects",
