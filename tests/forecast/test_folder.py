@@ -13,7 +13,10 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from ostinato.forecast import Forecast, ForecastError, Settings, forecast, load, predict, save, staged
+from ostinato.errors import InputError
+from ostinato.forecast import Forecast, Settings, forecast, load, predict, save
+from ostinato.forecast.folder import RUN
+from ostinato.report.folder import staged
 
 Frame = pd.DataFrame
 
@@ -29,7 +32,7 @@ def result() -> Forecast:
 @pytest.fixture
 def run(result: Forecast, tmp_path: Path) -> Path:
     folder = tmp_path / "run"
-    with staged(folder) as whole:
+    with staged(folder, RUN) as whole:
         save(result, whole)
     return folder
 
@@ -72,22 +75,22 @@ def test_predict_from_newer_rows(run: Path, result: Forecast) -> None:
     ],
 )
 def test_newer_rows_that_do_not_fit(run: Path, frame: Frame, sentence: str) -> None:
-    with pytest.raises(ForecastError, match=sentence):
+    with pytest.raises(InputError, match=sentence):
         predict(run, frame)
 
 
 @pytest.mark.parametrize("count", [0, -2, 10**9])
 def test_predict_nothing(run: Path, count: int) -> None:
-    with pytest.raises(ForecastError, match=f"--future is {count}; expected 1 to 10000 rows"):
+    with pytest.raises(InputError, match=f"--future is {count}; expected 1 to 10000 rows"):
         predict(run, count=count)
 
 
 def test_covariates_bound_the_future(wave: Frame, small: Settings, tmp_path: Path) -> None:
     informed = forecast(wave, "value", settings=replace(small, horizon=2), covariates=["other"])
-    with staged(tmp_path / "run") as whole:
+    with staged(tmp_path / "run", RUN) as whole:
         save(informed, whole)
     np.testing.assert_array_equal(predict(tmp_path / "run")["prediction"], informed.rows["prediction"][-2:])
-    with pytest.raises(ForecastError, match="only its horizon of 2 ahead"):
+    with pytest.raises(InputError, match="only its horizon of 2 ahead"):
         predict(tmp_path / "run", count=3)
 
 
@@ -96,7 +99,7 @@ def test_weights_of_another_network_are_not_left_at_random(run: Path) -> None:
     import keras
 
     keras.Sequential([keras.Input((4,)), keras.layers.Dense(1)]).save(run / "model.keras")
-    with pytest.raises(ForecastError, match=r"model\.keras is damaged"):
+    with pytest.raises(InputError, match=r"model\.keras is damaged"):
         load(run)
 
 
@@ -136,19 +139,19 @@ def edit(change: Callable[[dict[str, Any]], object]) -> Callable[[Path], None]:
 )
 def test_folders_that_are_no_runs(run: Path, damage: Callable[[Path], object], sentence: str) -> None:
     damage(run)
-    with pytest.raises(ForecastError, match=sentence) as caught:
+    with pytest.raises(InputError, match=sentence) as caught:
         predict(run)
     assert "\n" not in str(caught.value)
 
 
 def test_a_file_is_no_folder(run: Path) -> None:
-    with pytest.raises(ForecastError, match="is a file; expected a folder of a run"):
+    with pytest.raises(InputError, match="is a file; expected a folder of a run"):
         load(run / "config.json")
 
 
 @pytest.mark.parametrize("error", [RuntimeError, KeyboardInterrupt, SystemExit])
 def test_failure_leaves_nothing(tmp_path: Path, error: type[BaseException]) -> None:
-    with pytest.raises(error), staged(tmp_path / "runs" / "run") as whole:
+    with pytest.raises(error), staged(tmp_path / "runs" / "run", RUN) as whole:
         (whole / "config.json").write_text("half")
         raise error
     assert list((tmp_path / "runs").iterdir()) == []
@@ -156,7 +159,7 @@ def test_failure_leaves_nothing(tmp_path: Path, error: type[BaseException]) -> N
 
 def test_failure_keeps_the_older_run(run: Path) -> None:
     before = (run / "config.json").read_bytes()
-    with pytest.raises(KeyboardInterrupt), staged(run, overwrite=True) as whole:
+    with pytest.raises(KeyboardInterrupt), staged(run, RUN, overwrite=True) as whole:
         (whole / "config.json").write_text("half")
         raise KeyboardInterrupt
     assert (run / "config.json").read_bytes() == before
@@ -164,7 +167,7 @@ def test_failure_keeps_the_older_run(run: Path) -> None:
 
 
 def test_overwriting_replaces_the_whole(run: Path) -> None:
-    with staged(run, overwrite=True) as whole:
+    with staged(run, RUN, overwrite=True) as whole:
         (whole / "config.json").write_text("new")
         assert (run / "model.keras").exists()  # until the new one is whole
     assert [path.name for path in run.iterdir()] == ["config.json"]
@@ -179,7 +182,7 @@ def test_failed_exchange_brings_the_older_run_back(run: Path, monkeypatch: pytes
             raise OSError(28, "No space left on device")
         return rename(path, target)
 
-    with pytest.raises(ForecastError, match="No space left on device"), staged(run, overwrite=True) as whole:
+    with pytest.raises(InputError, match="No space left on device"), staged(run, RUN, overwrite=True) as whole:
         (whole / "config.json").write_text("new")
         monkeypatch.setattr(Path, "rename", refuse)
     assert (run / "model.keras").exists()
@@ -187,17 +190,17 @@ def test_failed_exchange_brings_the_older_run_back(run: Path, monkeypatch: pytes
 
 
 def test_only_runs_are_overwritten(run: Path, tmp_path: Path) -> None:
-    with pytest.raises(ForecastError, match="exists already; choose another --output, or pass --overwrite"):
-        staged(run).__enter__()
+    with pytest.raises(InputError, match="exists already; choose another --output, or pass --overwrite"):
+        staged(run, RUN).__enter__()
     mine = tmp_path / "mine"
     mine.mkdir()
     (mine / "thesis.txt").write_text("ten years of work")
     (mine / "config.json").write_text('{"name": "thesis"}')
-    with pytest.raises(ForecastError, match="is not a run of this command, so it stays"):
-        staged(mine, overwrite=True).__enter__()
+    with pytest.raises(InputError, match="is not a run of this command, so it stays"):
+        staged(mine, RUN, overwrite=True).__enter__()
     assert (mine / "thesis.txt").exists()
 
 
 def test_output_under_a_file(run: Path) -> None:
-    with pytest.raises(ForecastError, match="cannot be written"):
-        staged(run / "config.json" / "new").__enter__()
+    with pytest.raises(InputError, match="cannot be written"):
+        staged(run / "config.json" / "new", RUN).__enter__()

@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from ostinato.forecast import Forecast, ForecastError, Settings, forecast, make_plan, preset
+from ostinato.forecast import Forecast, InputError, Settings, forecast, make_plan, preset
 
 
 def weights(result: Forecast) -> list[np.ndarray]:
@@ -52,7 +52,7 @@ def test_a_random_walk_is_left_to_naive(small: Settings) -> None:
 
 def test_a_network_that_does_not_fit_in_memory(wave: pd.DataFrame, small: Settings) -> None:
     units = 10**14  # whose first matrix fits into no address space, so that nothing is allocated
-    with pytest.raises(ForecastError, match=f"does not fit in memory with 1 x {units} units"):
+    with pytest.raises(InputError, match=f"does not fit in memory with 1 x {units} units"):
         forecast(wave, "value", settings=replace(small, units=units))
 
 
@@ -124,12 +124,12 @@ def test_separate_test_file(wave: pd.DataFrame, small: Settings) -> None:
 )
 def test_impossible_plans(wave: pd.DataFrame, rows: int, arguments: dict[str, Any], sentence: str) -> None:
     arguments = {**arguments, "settings": Settings(**arguments.get("settings", {}))}
-    with pytest.raises(ForecastError, match=sentence):
+    with pytest.raises(InputError, match=sentence):
         make_plan(wave[:rows], "value", **arguments)
 
 
 def test_constant_series(small: Settings) -> None:
-    with pytest.raises(ForecastError, match="y is 3 in all 68 training rows; there is nothing to learn"):
+    with pytest.raises(InputError, match="y is 3 in all 68 training rows; there is nothing to learn"):
         make_plan(pd.DataFrame({"y": np.full(100, 3.0)}), "y", settings=small)
 
 
@@ -141,7 +141,7 @@ def test_test_rows_that_never_change(wave: pd.DataFrame, small: Settings) -> Non
 @pytest.mark.parametrize("name", ["default", "tutorial"])
 def test_training_that_diverges_is_told(wave: pd.DataFrame, name: str) -> None:
     settings = preset(name, window=8, units=3, layers=1, epochs=3, learning_rate=1e30)
-    with pytest.raises(ForecastError, match="training diverged"):
+    with pytest.raises(InputError, match="training diverged"):
         forecast(wave, "value", settings=settings)
 
 

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from ostinato.forecast import ForecastError, Settings, preset
+from ostinato.forecast import InputError, Settings, preset
 
 
 @pytest.mark.parametrize(
@@ -20,7 +20,7 @@ from ostinato.forecast import ForecastError, Settings, preset
     ],
 )  # fmt: skip
 def test_out_of_range(setting: str, value: Any) -> None:
-    with pytest.raises(ForecastError, match=f"--{setting.replace('_', '-')} is "):
+    with pytest.raises(InputError, match=f"--{setting.replace('_', '-')} is "):
         preset("default", **{setting: value})
 
 
@@ -37,7 +37,7 @@ def test_flags_change_a_preset() -> None:
 
 
 def test_unknown_preset_and_setting() -> None:
-    with pytest.raises(ForecastError, match="--preset is 'best'; expected default or tutorial"):
+    with pytest.raises(InputError, match="--preset is 'best'; expected default or tutorial"):
         preset("best")
-    with pytest.raises(ForecastError, match="no setting widow"):
+    with pytest.raises(InputError, match="no setting widow"):
         preset("default", widow=3)

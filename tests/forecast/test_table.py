@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from ostinato.forecast import ForecastError, Table, make_table, read_csv, read_demo
+from ostinato.forecast import InputError, Table, make_table, read_csv, read_demo
 
 DAYS = ["2020-01-02", "2020-01-03", "2020-01-06"]
 
@@ -103,7 +103,7 @@ def test_sort_puts_rows_in_order(tmp_path: Path) -> None:
     ],
 )
 def test_bad_tables(tmp_path: Path, text: str, reading: dict[str, object], sentence: str) -> None:
-    with pytest.raises(ForecastError, match=sentence) as caught:
+    with pytest.raises(InputError, match=sentence) as caught:
         table(text, tmp_path, **reading)
     assert "\n" not in str(caught.value)
 
@@ -120,7 +120,7 @@ def test_columns_called_by_their_positions(tmp_path: Path) -> None:
 
 def test_other_encodings(tmp_path: Path) -> None:
     (tmp_path / "prices.csv").write_bytes("date,größe\n2020-01-02,1\n".encode("latin-1"))
-    with pytest.raises(ForecastError, match="is not a CSV file in UTF-8; save the table as CSV, UTF-8"):
+    with pytest.raises(InputError, match="is not a CSV file in UTF-8; save the table as CSV, UTF-8"):
         read_csv(tmp_path / "prices.csv")
     (tmp_path / "prices.csv").write_bytes("date,größe\n2020-01-02,1\n".encode("utf-8-sig"))
     assert list(read_csv(tmp_path / "prices.csv")) == ["date", "größe"]
@@ -130,21 +130,21 @@ def test_other_encodings(tmp_path: Path) -> None:
 def test_binary_files(tmp_path: Path, content: bytes) -> None:
     path = tmp_path / "prices.csv"
     path.write_bytes(content)
-    with pytest.raises(ForecastError, match="is not a CSV file"):
+    with pytest.raises(InputError, match="is not a CSV file"):
         read_csv(path)
 
 
 def test_broken_archive(tmp_path: Path) -> None:
     path = tmp_path / "prices.csv.gz"
     path.write_bytes(b"no archive at all")
-    with pytest.raises(ForecastError, match=r"prices\.csv\.gz cannot be read"):
+    with pytest.raises(InputError, match=r"prices\.csv\.gz cannot be read"):
         read_csv(path)
 
 
 def test_missing_file_and_directory(tmp_path: Path) -> None:
-    with pytest.raises(ForecastError, match="does not exist; expected a CSV file"):
+    with pytest.raises(InputError, match="does not exist; expected a CSV file"):
         read_csv(tmp_path / "none.csv")
-    with pytest.raises(ForecastError, match="is a directory; expected a CSV file"):
+    with pytest.raises(InputError, match="is a directory; expected a CSV file"):
         read_csv(tmp_path)
 
 
@@ -152,9 +152,9 @@ def test_later_rows_must_be_later(tmp_path: Path) -> None:
     first = table("date,y\n2020-01-02,1\n2020-01-03,2\n", tmp_path)
     later = table("date,y\n2020-01-06,3\n", tmp_path)
     assert first.following(later).values[:, 0].tolist() == [1, 2, 3]
-    with pytest.raises(ForecastError, match="must all be later than the training rows"):
+    with pytest.raises(InputError, match="must all be later than the training rows"):
         later.following(first)
-    with pytest.raises(ForecastError, match="give both dates, or neither"):
+    with pytest.raises(InputError, match="give both dates, or neither"):
         first.following(table("y\n1\n", tmp_path))
 
 
@@ -170,5 +170,5 @@ def test_built_in_prices() -> None:
 
 def test_built_in_prices_need_their_package(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(__import__("sys").modules, "bokeh_sampledata", None)
-    with pytest.raises(ForecastError, match=r"pip install 'ostinato\[demo\]'"):
+    with pytest.raises(InputError, match=r"pip install 'ostinato\[demo\]'"):
         read_demo()

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
-from ostinato.forecast import ForecastError
+from ostinato.forecast import InputError
 from ostinato.forecast.windows import MinMax, Steps, Transformation, from_json, steadier_in_logs, to_json
 
 NAMES = ("y", "x")
@@ -123,16 +123,16 @@ def test_logarithms_where_steps_grow_with_the_level() -> None:
 
 def test_logarithms_need_values_above_zero() -> None:
     steps = Steps.fit(VALUES[:4, :1], ("y",), 1, log=True)
-    with pytest.raises(ForecastError, match=r"value 0, and logarithms need all to be above 0; pass --no-log"):
+    with pytest.raises(InputError, match=r"value 0, and logarithms need all to be above 0; pass --no-log"):
         steps.inputs(np.zeros((9, 1)), np.array([8]), 4)
 
 
 @pytest.mark.parametrize("kind", ["minmax", "steps"])
 def test_constant_column(kind: str) -> None:
-    with pytest.raises(ForecastError, match="x is 7 in all 5 training rows"):
+    with pytest.raises(InputError, match="x is 7 in all 5 training rows"):
         fitted(kind, np.stack([VALUES[:, 0], np.full(5, 7.0)], axis=1), 1)
 
 
 def test_straight_line_has_no_steps_to_learn() -> None:
-    with pytest.raises(ForecastError, match="y grows by the same step on every training row"):
+    with pytest.raises(InputError, match="y grows by the same step on every training row"):
         fitted("steps", np.arange(1.0, 30)[:, None])

@@ -12,7 +12,7 @@ from torch.nn.utils.rnn import pack_padded_sequence
 
 from ostinato import nn
 from ostinato.cells import CELLS
-from ostinato.inspect import InspectError, Probe, attribution, learning_curves, spectra
+from ostinato.inspect import InputError, Probe, attribution, learning_curves, spectra
 from ostinato.keras import callbacks, layers, models
 
 from .networks import DTYPE, Network, delay_line, of_cell, sequences
@@ -77,7 +77,7 @@ def test_tokens_count_by_their_vectors(frozen: bool) -> None:
 
 def test_there_is_no_such_output() -> None:
     network = of_cell("lstm")
-    with pytest.raises(InspectError, match=r"output is 2; expected 0\.\.1"):
+    with pytest.raises(InputError, match=r"output is 2; expected 0\.\.1"):
         attribution(Probe(network, sequences(network)), 2)
 
 
@@ -150,5 +150,5 @@ def test_learning_curves_of_all_kinds(tmp_path: Path) -> None:
     ],
 )
 def test_bad_runs(runs: dict[str, Any], sentence: str) -> None:
-    with pytest.raises(InspectError, match=sentence):
+    with pytest.raises(InputError, match=sentence):
         learning_curves(runs)

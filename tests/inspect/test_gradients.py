@@ -12,7 +12,7 @@ from torch.nn.utils.rnn import pack_padded_sequence
 
 from ostinato import nn
 from ostinato.cells import CELLS
-from ostinato.inspect import InspectError, Probe, gradient_flow
+from ostinato.inspect import InputError, Probe, gradient_flow
 from ostinato.keras import layers, models
 
 from .networks import DTYPE, HIDDEN, Network, of_cell, sequences
@@ -168,24 +168,24 @@ def test_nothing_of_the_model_is_changed() -> None:
     ],
 )
 def test_bad_sequences(x: Any, sentence: str) -> None:
-    with pytest.raises(InspectError, match=sentence):
+    with pytest.raises(InputError, match=sentence):
         Probe(of_cell("lstm"), x)
 
 
 def test_bad_models_and_targets() -> None:
     x = torch.zeros(2, 4, 3)
-    with pytest.raises(InspectError, match=r"Linear has no recurrent layer of this library; ostinato.nn.convert"):
+    with pytest.raises(InputError, match=r"Linear has no recurrent layer of this library; ostinato.nn.convert"):
         Probe(torch.nn.Linear(3, 2), x)
-    with pytest.raises(InspectError, match="the model is a str; expected a torch module"):
+    with pytest.raises(InputError, match="the model is a str; expected a torch module"):
         Probe("model", x)  # type: ignore[arg-type]
     stateful = models.Sequential([layers.Input((4, 3), batch_size=2), layers.LSTM(2, stateful=True, name="one")])
-    with pytest.raises(InspectError, match="layer one is stateful"):
+    with pytest.raises(InputError, match="layer one is stateful"):
         Probe(stateful, x)
     network = of_cell("lstm")
-    with pytest.raises(InspectError, match=r"y has the shape \(2, 3\); expected \(2, 4, 2\)"):
+    with pytest.raises(InputError, match=r"y has the shape \(2, 3\); expected \(2, 4, 2\)"):
         gradient_flow(Probe(network, x), torch.zeros(2, 3))
-    with pytest.raises(InspectError, match="y holds integers; give the loss"):
+    with pytest.raises(InputError, match="y holds integers; give the loss"):
         gradient_flow(Probe(network, x), torch.zeros(2, 4, dtype=torch.int64))
     model = models.Sequential([layers.Input((5, 2)), layers.LSTM(4, name="l")], name="net")
-    with pytest.raises(InspectError, match=r"x has the shape \(2, 4, 3\); expected \(any, 5, 2\), what net takes"):
+    with pytest.raises(InputError, match=r"x has the shape \(2, 4, 3\); expected \(any, 5, 2\), what net takes"):
         Probe(model, x)

@@ -14,7 +14,7 @@ from torch.nn.utils.rnn import pack_padded_sequence
 
 from ostinato import nn, scan
 from ostinato.cells import CELLS
-from ostinato.inspect import InspectError, Probe, jacobian_norms
+from ostinato.inspect import InputError, Probe, jacobian_norms
 from ostinato.inspect.rows import as_rows, states
 
 from .networks import DTYPE, Network, delay_line, of_cell, sequences
@@ -143,5 +143,5 @@ def test_memory_of_a_shift_register() -> None:
 @pytest.mark.parametrize("given", [{"of": "c"}, {"by": "h"}, {"norm": "nuclear"}, {"rows": 0}])
 def test_bad_arguments(given: dict[str, Any]) -> None:
     network = of_cell("lstm")
-    with pytest.raises(InspectError, match=f"{next(iter(given))} is"):
+    with pytest.raises(InputError, match=f"{next(iter(given))} is"):
         jacobian_norms(Probe(network, sequences(network)), **given)

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from torch.nn.utils.rnn import pack_padded_sequence
 
 from ostinato import nn
-from ostinato.inspect import InspectError, Memory, Probe, disturbance
+from ostinato.inspect import InputError, Memory, Probe, disturbance
 from ostinato.inspect.memory import memory_of
 from ostinato.keras import layers, models
 
@@ -92,7 +92,7 @@ def test_memory_of_a_curve() -> None:
     assert memory_of(lags, np.array([1.0, 0.5, 0.02, 0.001]), 0.01) == Memory(4, 0.01, False)
     assert memory_of(lags, np.array([1.0, 0.001, 0.02, np.nan]), 0.01) == Memory(4, 0.01, True)
     assert memory_of(lags, np.zeros(4), 0.01) == Memory(0, 0.01, False)
-    with pytest.raises(InspectError, match="threshold is 0; expected a number above 0"):
+    with pytest.raises(InputError, match="threshold is 0; expected a number above 0"):
         memory_of(lags, np.zeros(4), 0)
 
 
@@ -113,5 +113,5 @@ def test_long_sequences_have_fewer_lags() -> None:
 )
 def test_bad_arguments(given: dict[str, Any], sentence: str) -> None:
     network = of_cell("lstm")
-    with pytest.raises(InspectError, match=sentence):
+    with pytest.raises(InputError, match=sentence):
         disturbance(Probe(network, sequences(network)), **given)

@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from ostinato import nn
-from ostinato.inspect import InspectError, Probe, Recorder, gates, gradient_flow
+from ostinato.inspect import InputError, Probe, Recorder, gates, gradient_flow
 from ostinato.inspect.callback import Record
 from ostinato.keras import layers, models
 
@@ -40,7 +40,7 @@ def test_every_so_many_steps_what_the_measures_find() -> None:
         for own, other in zip(one.saturation, saturation, strict=True):
             assert own.gate == other.gate and (own.open == other.open).all() and (own.shut == other.shut).all()
     assert recorder.norms("layer.1", "c", 1).shape == (3, 6)
-    with pytest.raises(InspectError, match="nothing is recorded of"):
+    with pytest.raises(InputError, match="nothing is recorded of"):
         recorder.norms("layer", "c")
     assert not network.layer._forward_hooks and not network._forward_hooks and not network._forward_pre_hooks
 
@@ -125,7 +125,7 @@ def test_batches_of_unlike_length(lengths: tuple[int, int]) -> None:
 
 @pytest.mark.parametrize("given", [{"every": 0}, {"rows": -1}])
 def test_bad_arguments(given: dict[str, int]) -> None:
-    with pytest.raises(InspectError, match=f"{next(iter(given))} is"):
+    with pytest.raises(InputError, match=f"{next(iter(given))} is"):
         Recorder(of_cell("lstm"), **given)
 
 

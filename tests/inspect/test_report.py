@@ -22,7 +22,7 @@ from matplotlib.text import Text
 from ostinato import nn
 from ostinato.inspect import (
     Disturbance,
-    InspectError,
+    InputError,
     Probe,
     Recorder,
     Report,
@@ -219,14 +219,14 @@ def test_nothing_is_replaced_unasked(small: Report, tmp_path: Path) -> None:
     folder = tmp_path / "report"
     small.save(folder)
     before = (folder / "report.json").stat().st_mtime_ns
-    with pytest.raises(InspectError, match="exists already"):
+    with pytest.raises(InputError, match="exists already"):
         small.save(folder)
     assert (folder / "report.json").stat().st_mtime_ns == before
     small.save(folder, overwrite=True)
     assert (folder / "report.json").stat().st_mtime_ns != before
     (tmp_path / "mine").mkdir()
     (tmp_path / "mine" / "precious.txt").write_text("mine")
-    with pytest.raises(InspectError, match="is not a report of this command, so it stays"):
+    with pytest.raises(InputError, match="is not a report of this command, so it stays"):
         small.save(tmp_path / "mine", overwrite=True)
     assert sorted(path.name for path in tmp_path.iterdir()) == ["mine", "report"]
 
@@ -236,7 +236,7 @@ def test_a_report_that_fails_leaves_nothing(small: Report, tmp_path: Path, monke
         raise OSError(28, "No space left on device")
 
     monkeypatch.setattr("ostinato.inspect.report.page", full)
-    with pytest.raises(InspectError, match="report cannot be written: No space left on device"):
+    with pytest.raises(InputError, match="report cannot be written: No space left on device"):
         small.save(tmp_path / "report")
     assert list(tmp_path.iterdir()) == []
 
@@ -289,7 +289,7 @@ def test_keras_with_tokens_masks_and_dropout() -> None:
     ],
 )
 def test_bad_arguments(given: dict[str, Any], sentence: str) -> None:
-    with pytest.raises(InspectError, match=sentence):
+    with pytest.raises(InputError, match=sentence):
         look(of_cell("lstm"), torch.randn(2, 4, 3), **given)
-    with pytest.raises(InspectError, match="the report has no 'spectrum'; it has gradient_flow"):
+    with pytest.raises(InputError, match="the report has no 'spectrum'; it has gradient_flow"):
         Report("r", {"gradient_flow": ()}, (), {}).draw("spectrum")

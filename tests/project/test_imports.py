@@ -18,18 +18,29 @@ ALLOWED: dict[str, tuple[set[str], set[str]]] = {
     "cells": (set(), set()),
     "compiler": ({"cells"}, set()),
     "scan": ({"cells", "compiler"}, {"torch", "numpy"}),
+    "report": (set(), {"numpy", "matplotlib"}),
     "series": (set(), {"numpy"}),
     "faults": (set(), {"torch"}),
     "nn": ({"cells", "scan", "series", "faults"}, {"torch"}),
     "keras": ({"cells", "scan", "series", "faults"}, {"torch", "keras", "numpy"}),
-    "inspect": ({"nn", "keras", "scan"}, {"torch", "keras", "numpy", "matplotlib"}),
+    "inspect": ({"nn", "keras", "scan", "report"}, {"torch", "keras", "numpy", "matplotlib"}),
     "forecast": (
-        {"keras", "nn", "inspect"},
+        {"keras", "nn", "inspect", "report"},
         {"torch", "keras", "numpy", "pandas", "matplotlib", "safetensors", "sklearn", "bokeh_sampledata"},
     ),
-    "text": ({"keras", "nn", "inspect"}, {"torch", "keras", "numpy", "tokenizers", "safetensors"}),
+    "sequences": (
+        {"keras", "nn", "inspect", "report"},
+        {"torch", "keras", "numpy", "pandas", "matplotlib", "safetensors", "sklearn"},
+    ),
+    "text": (
+        {"keras", "nn", "inspect", "report", "sequences"},
+        {"torch", "keras", "numpy", "pandas", "matplotlib", "safetensors", "sklearn", "tokenizers"},
+    ),
     # cells and compiler: `ostinato cells` describes a cell without loading torch
-    "cli": ({"forecast", "text", "inspect", "cells", "compiler"}, {"numpy", "pandas", "typer", "rich"}),
+    "cli": (
+        {"forecast", "sequences", "text", "inspect", "report", "cells", "compiler"},
+        {"numpy", "pandas", "typer", "rich"},
+    ),
 }
 
 #: What the modules beside the folders may import: `python -m ostinato` is the command.

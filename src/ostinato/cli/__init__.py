@@ -17,7 +17,7 @@ def main() -> None:
     except ModuleNotFoundError as error:
         if (error.name or "").startswith("ostinato"):
             raise
-        print(f"ostinato: the command needs {error.name}; pip install 'ostinato[forecast]'", file=sys.stderr)
+        print(f"ostinato: the command needs {error.name}; pip install 'ostinato[all]'", file=sys.stderr)
         sys.exit(2)
     except KeyboardInterrupt:
         sys.exit(130)

@@ -7,7 +7,8 @@ from pathlib import Path
 from rich.console import Console
 from rich.table import Table as Grid
 
-from ..forecast import ForecastError, predict
+from ..errors import InputError
+from ..forecast import predict
 from ..forecast.folder import write_rows
 from .margin import line
 from .report import labels
@@ -19,13 +20,13 @@ def run(
     """See `app.predict`."""
     console = Console(quiet=quiet, highlight=False)
     if output is not None and output.exists() and not overwrite:
-        raise ForecastError(f"{output} exists already; choose another --output, or pass --overwrite")
+        raise InputError(f"{output} exists already; choose another --output, or pass --overwrite")
     rows = predict(folder, csv, count, sort)
     path = output or folder / "prediction.csv"
     try:
         write_rows(rows, path)
     except OSError as error:
-        raise ForecastError(f"{path} cannot be written: {error.strerror or error}; choose another --output") from None
+        raise InputError(f"{path} cannot be written: {error.strerror or error}; choose another --output") from None
     grid = Grid(box=None, padding=(0, 2), header_style="bold")
     for name in rows.columns:
         grid.add_column(name, justify="right")

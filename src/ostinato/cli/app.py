@@ -20,17 +20,17 @@ MODEL, DATA, OUTPUT = "The network", "The rows", "What is written"
 @contextmanager
 def told() -> Iterator[None]:
     """Turn what went wrong into a sentence on stderr and an exit code."""
-    from ..forecast.errors import ForecastError
+    from ..errors import InputError
 
     try:
         yield
-    except ForecastError as error:
+    except InputError as error:
         print(f"ostinato: {error}", file=sys.stderr)
         raise typer.Exit(2) from None
     except ModuleNotFoundError as error:
         if (error.name or "").startswith("ostinato"):
             raise
-        print(f"ostinato: this needs {error.name}; pip install 'ostinato[forecast]'", file=sys.stderr)
+        print(f"ostinato: this needs {error.name}; pip install 'ostinato[all]'", file=sys.stderr)
         raise typer.Exit(2) from None
     except KeyboardInterrupt:
         print("ostinato: interrupted; nothing was written", file=sys.stderr)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import itertools
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -13,12 +12,13 @@ import pandas as pd
 from rich.console import Console
 from rich.markup import escape
 
-from ..forecast import ForecastError
+from ..errors import InputError
 from ..forecast.folder import load
 from ..forecast.plan import as_table
-from ..inspect import InspectError, look
-from ..inspect.folder import check_free
+from ..inspect import look
+from ..inspect.report import REPORT
 from ..inspect.saved import load_model
+from ..report.folder import check_free, free_folder
 from .margin import line
 
 
@@ -45,30 +45,20 @@ def run(
     """See `app.look`."""
     console = Console(quiet=quiet, highlight=False)
     if sequences < 1:
-        raise ForecastError(f"--sequences is {sequences}; expected at least 1")
+        raise InputError(f"--sequences is {sequences}; expected at least 1")
     if not 0 < threshold < 1:
-        raise ForecastError(f"--threshold is {threshold:g}; expected above 0 and below 1")
-    folder = output or _free_folder(model)
-    try:
-        check_free(folder, overwrite)
-        asked = _from_run(model, data) if model.is_dir() else _from_file(model, data, tuple(columns))
-        some = np.unique(np.linspace(0, len(asked.x) - 1, min(sequences, len(asked.x))).round().astype(int))
-        y = None if asked.y is None else asked.y[some]
-        name = model.resolve().name
-        report = look(asked.model, asked.x[some], y, features=asked.features, threshold=threshold, name=name)
-        page = report.save(folder, overwrite)
-    except InspectError as error:
-        raise ForecastError(str(error)) from None
+        raise InputError(f"--threshold is {threshold:g}; expected above 0 and below 1")
+    folder = output or free_folder("looks", model.resolve().stem, "model")
+    check_free(folder, REPORT, overwrite)
+    asked = _from_run(model, data) if model.is_dir() else _from_file(model, data, tuple(columns))
+    some = np.unique(np.linspace(0, len(asked.x) - 1, min(sequences, len(asked.x))).round().astype(int))
+    y = None if asked.y is None else asked.y[some]
+    name = model.resolve().name
+    report = look(asked.model, asked.x[some], y, features=asked.features, threshold=threshold, name=name)
+    page = report.save(folder, overwrite)
     for sentence in report.sentences:
         console.print(escape(sentence))
     line(console, "written", str(page))
-
-
-def _free_folder(model: Path) -> Path:
-    """A folder in looks/, named after the model, that does not exist yet."""
-    stem = model.resolve().stem or "model"
-    names = itertools.chain([stem], (f"{stem}-{number}" for number in itertools.count(2)))
-    return next(path for path in (Path("looks") / one for one in names) if not path.exists())
 
 
 def _from_run(folder: Path, csv: Path) -> Asked:
@@ -79,7 +69,7 @@ def _from_run(folder: Path, csv: Path) -> Asked:
     first, last = window + saved.transformation.reach - 1, len(table) - 1 - saved.settings.horizon
     if last < first:
         needed = first + saved.settings.horizon + 1
-        raise ForecastError(f"{csv} has {len(table)} rows; the model needs {needed}, a window and what follows it")
+        raise InputError(f"{csv} has {len(table)} rows; the model needs {needed}, a window and what follows it")
     origins = np.arange(first, last + 1)
     x = saved.transformation.inputs(table.values, origins, window)
     y = saved.transformation.targets(table.values[:, 0], origins, saved.settings.horizon)
@@ -91,12 +81,12 @@ def _from_run(folder: Path, csv: Path) -> Asked:
 def _from_file(path: Path, data: Path, columns: tuple[str, ...]) -> Asked:
     """A Keras model, on arrays or on the windows of a CSV file."""
     if not path.exists():
-        raise ForecastError(f"{path} is not there; expected a .keras file, or a folder that forecast wrote")
+        raise InputError(f"{path} is not there; expected a .keras file, or a folder that forecast wrote")
     if not data.is_file():
-        raise ForecastError(f"{data} is {'a folder' if data.exists() else 'not there'}; expected .npy, .npz or CSV")
+        raise InputError(f"{data} is {'a folder' if data.exists() else 'not there'}; expected .npy, .npz or CSV")
     if data.suffix.lower() in (".npy", ".npz"):
         if columns:
-            raise ForecastError(f"--columns names columns of a CSV file; {data} holds arrays")
+            raise InputError(f"--columns names columns of a CSV file; {data} holds arrays")
         x, y = _arrays(data)
         return Asked(load_model(path), x, y)
     frame = _frame(data, columns)
@@ -112,11 +102,11 @@ def _arrays(path: Path) -> tuple[np.ndarray, np.ndarray | None]:
             arrays = {"x": found} if isinstance(found, np.ndarray) else {name: found[name] for name in found.files}
     except Exception as error:  # that of a broken zip is neither an OSError nor a ValueError
         told = (str(error).splitlines() or [type(error).__name__])[0]
-        raise ForecastError(f"{path} is no file of arrays of numbers ({told})") from None
+        raise InputError(f"{path} is no file of arrays of numbers ({told})") from None
     if len(arrays) == 1:
         arrays = {"x": next(iter(arrays.values()))}
     if "x" not in arrays:
-        raise ForecastError(f"{path} holds {', '.join(arrays) or 'nothing'}; expected x, and y if there are targets")
+        raise InputError(f"{path} holds {', '.join(arrays) or 'nothing'}; expected x, and y if there are targets")
     return arrays["x"], arrays.get("y")
 
 
@@ -125,18 +115,16 @@ def _frame(path: Path, columns: tuple[str, ...]) -> pd.DataFrame:
     try:
         frame = pd.read_csv(path)
     except (OSError, ValueError, UnicodeError) as error:
-        raise ForecastError(f"{path} cannot be read as CSV ({str(error).splitlines()[0]})") from None
+        raise InputError(f"{path} cannot be read as CSV ({str(error).splitlines()[0]})") from None
     missing = [name for name in columns if name not in frame]
     if missing:
-        raise ForecastError(
-            f"{path} has no column {missing[0]!r}; its columns are {', '.join(map(str, frame.columns))}"
-        )
+        raise InputError(f"{path} has no column {missing[0]!r}; its columns are {', '.join(map(str, frame.columns))}")
     chosen = frame[list(columns)] if columns else frame.select_dtypes("number")
     words = [name for name in chosen if not pd.api.types.is_numeric_dtype(chosen[name])]
     if words:
-        raise ForecastError(f"column {words[0]!r} of {path} holds something else than numbers")
+        raise InputError(f"column {words[0]!r} of {path} holds something else than numbers")
     if not chosen.shape[1] or not len(chosen):
-        raise ForecastError(
+        raise InputError(
             f"{path} has {len(frame)} rows and {chosen.shape[1]} columns of numbers; expected some of both"
         )
     return chosen
@@ -146,18 +134,18 @@ def _windows(frame: pd.DataFrame, model: Any, path: Path) -> np.ndarray:
     """(N, T, F): every window of as many rows as the model takes, or all rows as one sequence where it takes any."""
     shape = model.input_shape
     if not isinstance(shape, tuple) or len(shape) != 3:
-        raise ForecastError(f"the model takes {shape}; a CSV file gives (N, T, F): give an array (.npy) instead")
+        raise InputError(f"the model takes {shape}; a CSV file gives (N, T, F): give an array (.npy) instead")
     _, steps, features = shape
     rows = frame.to_numpy(dtype=np.float64)
     if features not in (None, rows.shape[1]):
         told = ", ".join(map(str, frame.columns))
-        raise ForecastError(
+        raise InputError(
             f"{path} has {rows.shape[1]} columns of numbers ({told}), and the model takes {features}; "
             "choose with --columns"
         )
     if steps is None:
         return rows[None]
     if len(rows) < steps:
-        raise ForecastError(f"{path} has {len(rows)} rows; the model takes {steps} at a time")
+        raise InputError(f"{path} has {len(rows)} rows; the model takes {steps} at a time")
     windows: np.ndarray = np.lib.stride_tricks.sliding_window_view(rows, steps, axis=0).transpose(0, 2, 1)
     return windows

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import itertools
 import re
 from pathlib import Path
 from typing import Any
@@ -10,9 +9,10 @@ from typing import Any
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
-from ..forecast import Forecast, Plan, Settings, execute, make_plan, save, staged
-from ..forecast.folder import PLOT
+from ..forecast import Forecast, Plan, Settings, execute, make_plan, save
+from ..forecast.folder import PLOT, RUN
 from ..forecast.plot import draw
+from ..report.folder import free_folder, staged
 from .report import show_plan, show_result
 
 
@@ -29,8 +29,8 @@ def run(
     """See `app.forecast`."""
     console = Console(quiet=quiet, highlight=False)
     planned = make_plan(csv, settings=settings, test=test, future=future, **reading)
-    folder = output or free_folder(planned.table.source, planned.table.target)
-    with staged(folder, overwrite) as whole:
+    folder = output or _free_folder(planned)
+    with staged(folder, RUN, overwrite) as whole:
         show_plan(console, planned)
         result = train(console, planned)
         save(result, whole)
@@ -40,12 +40,10 @@ def run(
         print(result.verdict)
 
 
-def free_folder(source: str, target: str) -> Path:
+def _free_folder(planned: Plan) -> Path:
     """A folder in runs/, named after the source and its target, that does not exist yet."""
-    stem = re.sub(r"\.(csv|tsv|txt|gz|bz2|xz|zip)", "", Path(source).name, flags=re.IGNORECASE)
-    name = re.sub(r"[^\w.-]+", "-", f"{stem}-{target}").strip("-.") or "run"
-    names = itertools.chain([name], (f"{name}-{number}" for number in itertools.count(2)))
-    return next(path for path in (Path("runs") / one for one in names) if not path.exists())
+    stem = re.sub(r"\.(csv|tsv|txt|gz|bz2|xz|zip)", "", Path(planned.table.source).name, flags=re.IGNORECASE)
+    return free_folder("runs", f"{stem}-{planned.table.target}", "run")
 
 
 def train(console: Console, planned: Plan) -> Forecast:

@@ -7,8 +7,8 @@ print(result.verdict)
 result.rows          # date, actual, prediction, naive
 """
 
-from .errors import ForecastError
-from .folder import Saved, load, save, staged
+from ..errors import InputError
+from .folder import Saved, load, save
 from .metrics import Skill
 from .plan import Plan, Split, make_plan
 from .prediction import predict
@@ -20,7 +20,7 @@ from .table import Table, make_table, read_csv, read_demo
 __all__ = [
     "PRESETS",
     "Forecast",
-    "ForecastError",
+    "InputError",
     "LagCheck",
     "Plan",
     "Saved",
@@ -39,5 +39,4 @@ __all__ = [
     "read_csv",
     "read_demo",
     "save",
-    "staged",
 ]

@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 import numpy as np
 
-from .errors import ForecastError
+from ..errors import InputError
 from .windows import Transformation
 
 #: More rows than this are not predicted out of each other.
@@ -30,12 +30,12 @@ def extend(
         values: (rows, columns), at least the window's rows and what the transformation reaches back further.
 
     Raises:
-        ForecastError: more rows are asked for than are predicted, or fewer than one.
+        InputError: more rows are asked for than are predicted, or fewer than one.
     """
     if not 1 <= count <= FARTHEST:
-        raise ForecastError(f"--future is {count}; expected 1 to {FARTHEST} rows")
+        raise InputError(f"--future is {count}; expected 1 to {FARTHEST} rows")
     if count > horizon and values.shape[1] > 1:
-        raise ForecastError(
+        raise InputError(
             f"{count} future rows are asked for, but with covariates the model sees only its horizon of {horizon} "
             f"ahead, since their future is not known; ask for at most {horizon}, or train with --horizon {count}"
         )

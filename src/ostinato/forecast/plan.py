@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from .errors import ForecastError
+from ..errors import InputError
 from .future import FARTHEST
 from .settings import Settings
 from .table import DEMO, DEMO_TARGET, Table, make_table, read_csv, read_demo
@@ -93,7 +93,7 @@ def make_plan(
     """Read, check and split the rows, and fit the transformation. The arguments are those of `run.forecast`.
 
     Raises:
-        ForecastError: in one sentence, what is wrong with what was given.
+        InputError: in one sentence, what is wrong with what was given.
     """
     settings = settings or Settings()
     rows = as_table(table, target, date, covariates, sort)
@@ -116,9 +116,9 @@ def make_plan(
     if future is None:
         future = settings.horizon if rows.covariates else max(settings.horizon, settings.season or 1)
     if not 0 <= future <= FARTHEST:
-        raise ForecastError(f"--future is {future}; expected 0 to {FARTHEST} rows")
+        raise InputError(f"--future is {future}; expected 0 to {FARTHEST} rows")
     if future > settings.horizon and rows.covariates:
-        raise ForecastError(
+        raise InputError(
             f"--future is {future}, but with covariates the model sees only its horizon of {settings.horizon} ahead; "
             f"use --future {settings.horizon} or --horizon {future}"
         )
@@ -148,11 +148,11 @@ def _decide(settings: Settings, rows: Table, split: Split) -> Settings:
     """The settings with window and season filled in.
 
     Raises:
-        ForecastError: there are too few rows for them.
+        InputError: there are too few rows for them.
     """
     seen = split.train + split.validation
     if settings.season is not None and settings.season >= seen:
-        raise ForecastError(
+        raise InputError(
             f"--season is {settings.season}, but only {seen} rows come before the test rows; use a shorter season"
         )
     season = settings.season or rows.frequency.season
@@ -162,7 +162,7 @@ def _decide(settings: Settings, rows: Table, split: Split) -> Settings:
     reach = 0 if settings.scaling == "minmax" else 1
     needed = window + reach + settings.horizon - 1 + FEWEST_WINDOWS
     if split.train < needed:
-        raise ForecastError(
+        raise InputError(
             f"{rows.source} has {len(rows)} row{'s' * (len(rows) != 1)}, which leaves {split.train} to train on, "
             f"{split.validation} to stop on and {split.test} to test on, too few for a window of {window} and "
             f"a horizon of {settings.horizon}: at least {needed} are needed to train on; "
@@ -170,7 +170,7 @@ def _decide(settings: Settings, rows: Table, split: Split) -> Settings:
         )
     for size, name, flag in ((split.validation, "stop on", "validation"), (split.test, "test on", "test")):
         if 0 < size < settings.horizon or (flag == "test" and size < 2):
-            raise ForecastError(
+            raise InputError(
                 f"--{flag}-size leaves {size} row{'s' * (size != 1)} to {name}; expected at least "
                 f"{max(2, settings.horizon)} for a horizon of {settings.horizon}: "
                 f"use a larger --{flag}-size or a smaller --horizon"

@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from .errors import ForecastError
+from ..errors import InputError
 from .folder import load
 from .future import extend
 from .plan import TableLike, as_table
@@ -31,7 +31,7 @@ def predict(run: str | Path, table: TableLike = None, count: int | None = None, 
         date (or row), prediction in the unit of the target.
 
     Raises:
-        ForecastError: the folder is no run of this version, or the rows do not fit it.
+        InputError: the folder is no run of this version, or the rows do not fit it.
     """
     from . import network  # Keras takes seconds to import, and a wrong folder should be told at once
 
@@ -46,7 +46,7 @@ def predict(run: str | Path, table: TableLike = None, count: int | None = None, 
         saved.transformation, known.values, saved.settings.window or 0, saved.settings.horizon, count,
     )  # fmt: skip
     if not np.isfinite(predicted).all():
-        raise ForecastError(f"{run} is damaged: its network predicts no finite numbers; train again")
+        raise InputError(f"{run} is damaged: its network predicts no finite numbers; train again")
     if known.dates is None:
         return pd.DataFrame({"row": np.arange(len(known), len(known) + count) + 1, "prediction": predicted})
     return pd.DataFrame({"date": known.frequency.after(known.dates[-1], count), "prediction": predicted})
@@ -56,7 +56,7 @@ def _known(tail: Table, new: Table, window: int, reach: int) -> Table:
     """The new rows, after the saved ones where they go on from them.
 
     Raises:
-        ForecastError: there are too few.
+        InputError: there are too few.
     """
     rows, needed = new, window + reach
     if tail.dates is not None and new.dates is not None:
@@ -67,7 +67,7 @@ def _known(tail: Table, new: Table, window: int, reach: int) -> Table:
             rows = Table(tail.source, tail.columns, values, dates, tail.date, tail.frequency).following(new)
     if len(rows) < needed:
         ends = "" if tail.dates is None else f", or rows that go on from {day(tail.dates[-1])}"
-        raise ForecastError(
+        raise InputError(
             f"{new.source} has {len(new)} row{'s' * (len(new) != 1)}; the model needs the last {needed}{ends}"
         )
     return Table(new.source, rows.columns, rows.values, rows.dates, rows.date, tail.frequency)

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pandas as pd
 
+from ..errors import InputError
 from .baselines import naive, seasonal_naive
-from .errors import ForecastError
 from .future import extend
 from .plan import Plan, TableLike, make_plan
 from .score import LagCheck, Score, lag_check, score, verdict
@@ -71,7 +71,7 @@ def forecast(
         on_epoch: called after each epoch.
 
     Raises:
-        ForecastError: in one sentence, what is wrong with what was given.
+        InputError: in one sentence, what is wrong with what was given.
     """
     planned = make_plan(
         table, target, settings=settings, test=test, date=date, covariates=covariates, sort=sort, future=future
@@ -83,7 +83,7 @@ def execute(planned: Plan, on_epoch: Callable[[Epoch], None] | None = None) -> F
     """Train as planned, test, and predict the future.
 
     Raises:
-        ForecastError: training diverged, or needs more memory than there is.
+        InputError: training diverged, or needs more memory than there is.
     """
     from . import network  # Keras takes seconds to import, and a wrong file should be told at once
 
@@ -94,7 +94,7 @@ def execute(planned: Plan, on_epoch: Callable[[Epoch], None] | None = None) -> F
     except (MemoryError, RuntimeError) as error:
         if not isinstance(error, MemoryError) and "allocate memory" not in str(error):  # torch has no class for it
             raise
-        raise ForecastError(
+        raise InputError(
             f"the network does not fit in memory with {settings.layers} x {settings.units} units, a window of "
             f"{planned.window} and batches of {settings.batch_size}; use smaller ones"
         ) from None
@@ -103,7 +103,7 @@ def execute(planned: Plan, on_epoch: Callable[[Epoch], None] | None = None) -> F
     origins = np.arange(start - 1, end - 1, settings.horizon)
     outputs = network.predict(model, planned.transformation.inputs(planned.table.values, origins, planned.window))
     if not (np.isfinite(outputs).all() and np.isfinite(training.history[-1].loss)):
-        raise ForecastError(
+        raise InputError(
             f"training diverged: its loss, or what it predicts, is not finite; "
             f"use a lower --learning-rate than {settings.learning_rate:g}"
         )

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, fields
 from typing import Any, Literal
 
-from .errors import ForecastError
+from ..errors import InputError
 
 Cell = Literal["lstm", "gru", "rnn"]
 Scaling = Literal["steps", "minmax"]
@@ -64,29 +64,29 @@ class Settings:
     def __post_init__(self) -> None:
         """
         Raises:
-            ForecastError: naming the setting that is out of range.
+            InputError: naming the setting that is out of range.
         """
         for name in ("horizon", "units", "layers", "epochs", "patience", "batch_size", "window", "season"):
             value = getattr(self, name)
             if value is None and name in ("window", "season"):
                 continue
             if not isinstance(value, int) or value < 1:
-                raise ForecastError(f"{_flag(name)} is {value}; expected a whole number of at least 1")
+                raise InputError(f"{_flag(name)} is {value}; expected a whole number of at least 1")
         if not 0 <= self.dropout < 1:
-            raise ForecastError(f"--dropout is {self.dropout:g}; expected at least 0 and less than 1")
+            raise InputError(f"--dropout is {self.dropout:g}; expected at least 0 and less than 1")
         if not 0 < self.learning_rate < float("inf"):
-            raise ForecastError(f"--learning-rate is {self.learning_rate:g}; expected a number above 0")
+            raise InputError(f"--learning-rate is {self.learning_rate:g}; expected a number above 0")
         if not 0 <= self.seed < 2**32:
-            raise ForecastError(f"--seed is {self.seed}; expected 0 to {2**32 - 1}")
+            raise InputError(f"--seed is {self.seed}; expected 0 to {2**32 - 1}")
         for name, choices in (("cell", CELLS), ("scaling", SCALINGS)):
             if getattr(self, name) not in choices:
-                raise ForecastError(f"{_flag(name)} is {getattr(self, name)!r}; expected {' or '.join(choices)}")
+                raise InputError(f"{_flag(name)} is {getattr(self, name)!r}; expected {' or '.join(choices)}")
         for name in ("test_size", "validation_size"):
             size = getattr(self, name)
             if not (0 <= size < 1 or (size >= 1 and float(size).is_integer())):
-                raise ForecastError(f"{_flag(name)} is {size:g}; expected a share below 1, or a whole number of rows")
+                raise InputError(f"{_flag(name)} is {size:g}; expected a share below 1, or a whole number of rows")
         if self.test_size == 0:
-            raise ForecastError("--test-size is 0; expected rows to test on, as a share or a number")
+            raise InputError("--test-size is 0; expected rows to test on, as a share or a number")
 
 
 def _flag(name: str) -> str:
@@ -112,12 +112,12 @@ def preset(name: str, **changes: Any) -> Settings:
     """A preset with some settings changed; None leaves one as it is.
 
     Raises:
-        ForecastError: there is no such preset or setting, or a value is out of range.
+        InputError: there is no such preset or setting, or a value is out of range.
     """
     if name not in PRESETS:
-        raise ForecastError(f"--preset is {name!r}; expected {' or '.join(PRESETS)}")
+        raise InputError(f"--preset is {name!r}; expected {' or '.join(PRESETS)}")
     unknown = set(changes) - {field.name for field in fields(Settings)}
     if unknown:
-        raise ForecastError(f"there is no setting {', '.join(sorted(unknown))}")
+        raise InputError(f"there is no setting {', '.join(sorted(unknown))}")
     chosen = {key: value for key, value in changes.items() if value is not None}
     return Settings(**{**vars(PRESETS[name]), **chosen})

@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from .errors import ForecastError
+from ..errors import InputError
 from .frequency import ROWS, Frequency, detect
 
 DATE_NAMES = ("date", "datetime", "timestamp", "time", "ds", "day", "week", "month", "year", "period")
@@ -60,11 +60,11 @@ class Table:
         """This table with the rows of `later` after its own.
 
         Raises:
-            ForecastError: only one of them has dates, or the later rows do not begin after the last of these.
+            InputError: only one of them has dates, or the later rows do not begin after the last of these.
         """
         if (self.dates is None) != (later.dates is None):
             with_dates, without = (later, self) if self.dates is None else (self, later)
-            raise ForecastError(
+            raise InputError(
                 f"{with_dates.source} has the date column {with_dates.date!r} and {without.source} has none; "
                 "give both dates, or neither"
             )
@@ -72,7 +72,7 @@ class Table:
         if self.dates is None or later.dates is None:
             return Table(self.source, self.columns, values, None, None, self.frequency)
         if later.dates[0] <= self.dates[-1]:
-            raise ForecastError(
+            raise InputError(
                 f"{later.source} begins at {day(later.dates[0])}, {self.source} ends at {day(self.dates[-1])}; "
                 "the test rows must all be later than the training rows"
             )
@@ -96,37 +96,35 @@ def read_csv(path: str | Path) -> pd.DataFrame:
     """The cells of a CSV file (comma, semicolon or tab; also compressed) as text.
 
     Raises:
-        ForecastError: there is no such file, or it is no CSV with a header and at least one row.
+        InputError: there is no such file, or it is no CSV with a header and at least one row.
     """
     path = Path(path)
     if path.is_dir():
-        raise ForecastError(f"{path} is a directory; expected a CSV file")
+        raise InputError(f"{path} is a directory; expected a CSV file")
     if not path.exists():
-        raise ForecastError(f"{path} does not exist; expected a CSV file")
+        raise InputError(f"{path} does not exist; expected a CSV file")
     try:
         frame = _cells(path, ",")
         for separator in (";", "\t"):
             if len(frame.columns) == 1 and separator in str(frame.columns[0]):
                 frame = _cells(path, separator)
     except pd.errors.EmptyDataError:
-        raise ForecastError(f"{path} is empty; expected a header and rows") from None
+        raise InputError(f"{path} is empty; expected a header and rows") from None
     except UnicodeError:
-        raise ForecastError(f"{path} is not a CSV file in UTF-8; save the table as CSV, UTF-8") from None
+        raise InputError(f"{path} is not a CSV file in UTF-8; save the table as CSV, UTF-8") from None
     except (pd.errors.ParserError, EOFError) as error:
-        raise ForecastError(f"{path} is not a CSV file: {' '.join(str(error).split())}") from None
+        raise InputError(f"{path} is not a CSV file: {' '.join(str(error).split())}") from None
     except OSError as error:
-        raise ForecastError(f"{path} cannot be read: {error.strerror or error}") from None
+        raise InputError(f"{path} cannot be read: {error.strerror or error}") from None
     if not isinstance(frame.index, pd.RangeIndex):
-        raise ForecastError(f"{path} has rows with more fields than its header; give every column a name")
+        raise InputError(f"{path} has rows with more fields than its header; give every column a name")
     if any("\0" in str(cell) for cell in [*frame.columns, *frame.head(20).to_numpy().ravel()]):
-        raise ForecastError(f"{path} is not a CSV file: it holds binary data")
+        raise InputError(f"{path} is not a CSV file: it holds binary data")
     if frame.empty:
-        raise ForecastError(f"{path} has a header but no rows; expected one row a date")
+        raise InputError(f"{path} has a header but no rows; expected one row a date")
     frame = frame.rename(columns=lambda name: str(name).strip())
     if _is_data(list(frame.columns)):
-        raise ForecastError(
-            f"{path} has no header, since its first line is {', '.join(frame.columns)}; name the columns"
-        )
+        raise InputError(f"{path} has no header, since its first line is {', '.join(frame.columns)}; name the columns")
     return frame
 
 
@@ -146,14 +144,14 @@ def read_demo() -> pd.DataFrame:
     """Daily Apple share prices, 2000-03-01 to 2013-03-01, from the package bokeh-sampledata (public domain).
 
     Raises:
-        ForecastError: the package is not installed.
+        InputError: the package is not installed.
     """
     try:
         stocks = resources.files("bokeh_sampledata") / "_data" / "stocks.csv.gz"
         with resources.as_file(stocks) as path:
             frame = pd.read_csv(path, dtype=str)
     except (ModuleNotFoundError, FileNotFoundError):
-        raise ForecastError(
+        raise InputError(
             "no CSV was given, and the built-in prices come from the package bokeh-sampledata, which is not here; "
             "name a CSV, or pip install 'ostinato[demo]'"
         ) from None
@@ -180,21 +178,19 @@ def make_table(
         sort: put the rows into the order of their dates; otherwise they must stand in it.
 
     Raises:
-        ForecastError: a column is missing, is not numeric, or has holes; dates cannot be read, repeat or go back.
+        InputError: a column is missing, is not numeric, or has holes; dates cannot be read, repeat or go back.
     """
     if isinstance(frame.index, pd.DatetimeIndex):
         frame = frame.reset_index(names=frame.index.name or "date")
     frame = frame.rename(columns=str)
     for name in (target, date, *covariates):
         if name is not None and name not in frame.columns:
-            raise ForecastError(_no_column(name, list(frame.columns), source))
+            raise InputError(_no_column(name, list(frame.columns), source))
     date = date or _find_date(frame, target)
     target = target or _only_numeric(frame, date, source)
     columns = (target, *covariates)
     if len(set(columns)) < len(columns) or date in columns:
-        raise ForecastError(
-            f"target, covariates and date must be different columns; got {', '.join(columns)} and {date}"
-        )
+        raise InputError(f"target, covariates and date must be different columns; got {', '.join(columns)} and {date}")
 
     dates = None if date is None else _read_dates(frame[date], date, source)
     order = np.arange(len(frame)) if dates is None else _in_order(dates, date or "", source, sort)
@@ -224,9 +220,9 @@ def _is_numeric(column: pd.Series) -> bool:
 def _only_numeric(frame: pd.DataFrame, date: str | None, source: str) -> str:
     numeric = [name for name in frame.columns if name != date and _is_numeric(frame[name])]
     if not numeric:
-        raise ForecastError(f"{source} has no numeric column to forecast; its columns are {', '.join(frame.columns)}")
+        raise InputError(f"{source} has no numeric column to forecast; its columns are {', '.join(frame.columns)}")
     if len(numeric) > 1:
-        raise ForecastError(f"{source} has several numeric columns ({', '.join(numeric)}); name one with --target")
+        raise InputError(f"{source} has several numeric columns ({', '.join(numeric)}); name one with --target")
     return numeric[0]
 
 
@@ -277,7 +273,7 @@ def _read_dates(column: pd.Series, name: str, source: str) -> pd.DatetimeIndex:
     if len(unread):
         cell = column.iloc[unread[0]]
         given = "is empty" if pd.isna(cell) else f"is {str(cell)!r}"
-        raise ForecastError(
+        raise InputError(
             f"{source}: {name} {given} in row {unread[0] + 1}, which is not a date; "
             "write dates as 2020-01-31, or name another column with --date"
         )
@@ -289,14 +285,14 @@ def _in_order(dates: pd.DatetimeIndex, name: str, source: str, sort: bool) -> np
     steps = np.diff(dates[order].to_numpy())
     twice = dates[dates.duplicated()]
     if len(twice):
-        raise ForecastError(
+        raise InputError(
             f"{source}: {len(twice)} of {len(dates)} rows repeat a date, the first {day(twice[0])}; "
             f"keep one row a date of {name}"
         )
     back = np.flatnonzero(steps < np.timedelta64(0))
     if len(back):
         row = int(back[0]) + 1
-        raise ForecastError(
+        raise InputError(
             f"{source}: the dates are not in order, {day(dates[row])} in row {row + 1} comes after "
             f"{day(dates[row - 1])}; put the earliest row first, or pass --sort"
         )
@@ -321,11 +317,9 @@ def _numbers(
             if any(letter.isdigit() for letter in cell)
             else "fill that value in, or choose another column"
         )
-        raise ForecastError(
-            f"{source}: {name} is {cell!r} in {where(wrong[0])}, which is not a finite number; {advice}"
-        )
+        raise InputError(f"{source}: {name} is {cell!r} in {where(wrong[0])}, which is not a finite number; {advice}")
     if len(missing):
-        raise ForecastError(
+        raise InputError(
             f"{source}: {name} is missing in {len(missing)} of {len(values)} rows, the first {where(missing[0])}; "
             "fill those values in, or remove the rows"
         )

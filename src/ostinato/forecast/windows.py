@@ -18,7 +18,7 @@ from typing import Any, Protocol
 import numpy as np
 from numpy.lib.stride_tricks import sliding_window_view
 
-from .errors import ForecastError
+from ..errors import InputError
 
 #: Blocks of training rows whose step sizes are compared.
 BLOCKS = 8
@@ -77,7 +77,7 @@ class MinMax:
         """The range of training rows (rows, columns).
 
         Raises:
-            ForecastError: a column is constant.
+            InputError: a column is constant.
         """
         _check_not_constant(training, names)
         return cls(tuple(training.min(axis=0).tolist()), tuple(training.max(axis=0).tolist()))
@@ -133,7 +133,7 @@ class Steps:
                 always are unless this is False.
 
         Raises:
-            ForecastError: a column is constant, or logarithms are asked for and the target is not positive.
+            InputError: a column is constant, or logarithms are asked for and the target is not positive.
         """
         _check_not_constant(training, names)
         logs = [log is not False and steadier_in_logs(column) for column in training.T]
@@ -145,7 +145,7 @@ class Steps:
         second = np.where(beside, z - z[:, :1], z)
         lead = [float((z[k:, 0] - z[:-k, 0]).std()) for k in range(1, horizon + 1)]
         if not min(lead) > 1e-12 * float(np.abs(z[:, 0]).max()):
-            raise ForecastError(f"{names[0]} grows by the same step on every training row; there is nothing to learn")
+            raise InputError(f"{names[0]} grows by the same step on every training row; there is nothing to learn")
         return cls(
             tuple(logs), tuple(np.where(step > 0, step, 1.0).tolist()), tuple(beside),
             tuple(second.mean(axis=0).tolist()), tuple(second.std(axis=0).tolist()), tuple(lead),
@@ -187,7 +187,7 @@ def _beside(target: np.ndarray, covariate: np.ndarray, log: bool) -> bool:
 def _check_not_constant(training: np.ndarray, names: tuple[str, ...]) -> None:
     for name, column in zip(names, training.T, strict=True):
         if np.ptp(column) == 0:
-            raise ForecastError(
+            raise InputError(
                 f"{name} is {column[0]:g} in all {len(column)} training rows; there is nothing to learn from a constant"
             )
 
@@ -197,7 +197,7 @@ def _logarithms(values: np.ndarray, logs: tuple[bool, ...], names: tuple[str, ..
     for k in np.flatnonzero(logs):
         if not (values[:, k] > 0).all():
             name = names[k] if names else "the target" if k == 0 else f"covariate {k}"
-            raise ForecastError(
+            raise InputError(
                 f"{name} has the value {values[:, k].min():g}, and logarithms need all to be above 0; pass --no-log"
             )
         z[:, k] = np.log(values[:, k])

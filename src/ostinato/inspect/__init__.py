@@ -7,9 +7,9 @@ report.sentences
 report.save("report")
 """
 
+from ..errors import InputError
 from .attribution import Attribution, attribution
 from .curves import LearningCurves, learning_curves
-from .errors import InspectError
 from .gates import Activations, Gate, Saturation, activations, gates
 from .gradients import GradientFlow, gradient_flow
 from .jacobian import JacobianNorms, jacobian_norms
@@ -25,7 +25,7 @@ __all__ = [
     "Disturbance",
     "Gate",
     "GradientFlow",
-    "InspectError",
+    "InputError",
     "JacobianNorms",
     "LearningCurves",
     "Memory",

@@ -51,7 +51,7 @@ def attribution(probe: Probe, output: int | None = None) -> Attribution:
         output: number of the output y; None is the sum of all.
 
     Raises:
-        InspectError: there is no such output.
+        InputError: there is no such output.
     """
     _, gradient = probe.pull(output=output)
     tokens = not probe.x.is_floating_point()

@@ -38,7 +38,7 @@ class Record(callbacks.Callback):  # type: ignore[misc]
         """What the epochs so far came to.
 
         Raises:
-            InspectError: there were none.
+            InputError: there were none.
         """
         return learning_curves({self.model.name: self._history})
 

@@ -14,8 +14,8 @@ from torch import Tensor
 from torch.nn.utils.rnn import PackedSequence
 
 from .. import nn, scan
+from ..errors import InputError
 from ..nn.recurrent import Recurrent as TorchRecurrent
-from .errors import InspectError
 
 
 @dataclass(eq=False)
@@ -123,7 +123,7 @@ def layers(model: torch.nn.Module) -> list[tuple[str, Any]]:
     """The recurrent layers of this library in a model, each with its name.
 
     Raises:
-        InspectError: there are none.
+        InputError: there are none.
     """
     found: list[tuple[str, Any]] = []
     kinds: tuple[Any, ...] = (TorchRecurrent, nn.Layer, *_keras_kinds())
@@ -133,7 +133,7 @@ def layers(model: torch.nn.Module) -> list[tuple[str, Any]]:
             number = next(k for k in range(1, len(taken) + 2) if (name if k == 1 else f"{name} [{k}]") not in taken)
             found.append((name if number == 1 else f"{name} [{number}]", module))
     if not found:
-        raise InspectError(
+        raise InputError(
             f"{type(model).__name__} has no recurrent layer of this library; ostinato.nn.convert(model), or "
             "ostinato.keras.from_keras(model), makes those of torch, or of Keras, such layers"
         )

@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from .errors import InspectError
+from ..errors import InputError
 
 
 @dataclass(frozen=True)
@@ -39,10 +39,10 @@ def learning_curves(runs: Mapping[str, Any]) -> LearningCurves:
             value an epoch, or the path of a CSV file as `keras.callbacks.CSVLogger` writes it.
 
     Raises:
-        InspectError: there are no runs, or one is none of these.
+        InputError: there are no runs, or one is none of these.
     """
     if not runs:
-        raise InspectError("there are no runs; expected at least one")
+        raise InputError("there are no runs; expected at least one")
     return LearningCurves({str(name): _curves(str(name), given) for name, given in runs.items()})
 
 
@@ -51,15 +51,15 @@ def _curves(run: str, given: Any) -> dict[str, np.ndarray]:
         given = _read(Path(given))
     given = getattr(given, "history", given)
     if not isinstance(given, Mapping) or not given:
-        raise InspectError(f"run {run!r} is a {type(given).__name__}; expected metrics by name, or the path of a CSV")
+        raise InputError(f"run {run!r} is a {type(given).__name__}; expected metrics by name, or the path of a CSV")
     found = {}
     for metric, values in given.items():
         try:
             found[str(metric)] = np.asarray(values, dtype=float)
         except (TypeError, ValueError):
-            raise InspectError(f"{metric} of run {run!r} holds something else than a number an epoch") from None
+            raise InputError(f"{metric} of run {run!r} holds something else than a number an epoch") from None
         if found[str(metric)].ndim != 1 or not len(found[str(metric)]):
-            raise InspectError(f"{metric} of run {run!r} has the shape {np.shape(values)}; expected a number an epoch")
+            raise InputError(f"{metric} of run {run!r} has the shape {np.shape(values)}; expected a number an epoch")
     return found
 
 
@@ -69,9 +69,9 @@ def _read(path: Path) -> dict[str, Sequence[float]]:
         with path.open(newline="", encoding="utf-8") as file:
             rows = list(csv.reader(file, delimiter=";" if path.suffix == ".ssv" else ","))
     except (OSError, UnicodeDecodeError) as error:
-        raise InspectError(f"{path} cannot be read: {getattr(error, 'strerror', None) or error}") from None
+        raise InputError(f"{path} cannot be read: {getattr(error, 'strerror', None) or error}") from None
     if len(rows) < 2 or len({len(row) for row in rows}) != 1:
-        raise InspectError(f"{path} is no table of epochs; expected a header and rows of as many values")
+        raise InputError(f"{path} is no table of epochs; expected a header and rows of as many values")
     columns = dict(zip(rows[0], zip(*rows[1:], strict=True), strict=True))
     return {name: [_number(value) for value in values] for name, values in columns.items() if name != "epoch"}
 

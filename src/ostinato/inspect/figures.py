@@ -11,6 +11,7 @@ from matplotlib.figure import Figure
 from matplotlib.patches import Circle
 from matplotlib.ticker import MaxNLocator, PercentFormatter
 
+from ..report.style import SIZE, Size, bar, colour, dash, legend, new, outer, panels, shortened, style, tidy, where
 from .attribution import Attribution
 from .curves import LearningCurves
 from .gates import Activations, Saturation
@@ -19,7 +20,6 @@ from .jacobian import JacobianNorms
 from .memory import Disturbance
 from .recording import Snapshot, vanishing
 from .spectrum import Spectrum
-from .style import SIZE, Size, bar, colour, dash, legend, new, outer, panels, shortened, style, tidy, where
 
 #: What stands for a norm of 0 where norms are drawn on a logarithmic scale: less than that is no number of float32.
 TINY = 1e-38

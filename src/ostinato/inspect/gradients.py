@@ -53,7 +53,7 @@ def gradient_flow(probe: Probe, y: Any = None, loss: Loss | None = None) -> tupl
         One flow for each layer, direction and state, in this order; a state that counts steps has none.
 
     Raises:
-        InspectError: see `Probe.pull`.
+        InputError: see `Probe.pull`.
     """
     calls, _ = probe.pull(y, loss)
     return flows(calls)

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from .. import scan
-from .errors import InspectError
+from ..errors import InputError
 from .memory import Memory, memory_of
 from .probe import Probe, Recurrence
 from .rows import array, as_rows, by_direction, running
@@ -68,14 +68,14 @@ def jacobian_norms(
         rows: how many of the first sequences of the probe are looked at.
 
     Raises:
-        InspectError: an argument is none of those.
+        InputError: an argument is none of those.
     """
     for name, given, known in (("of", of, ("output", "all")), ("by", by, ("output", "all")),
                                ("norm", norm, ("frobenius", "spectral"))):  # fmt: skip
         if given not in known:
-            raise InspectError(f"{name} is {given!r}; expected {known[0]!r} or {known[1]!r}")
+            raise InputError(f"{name} is {given!r}; expected {known[0]!r} or {known[1]!r}")
     if rows < 1:
-        raise InspectError(f"rows is {rows}; expected at least 1")
+        raise InputError(f"rows is {rows}; expected at least 1")
     return norms_of(probe.recurrences(rows), of, by, norm)
 
 

@@ -9,7 +9,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from .errors import InspectError
+from ..errors import InputError
 from .probe import Probe
 
 #: Up to so many lags all are measured, beyond it so many, evenly spaced in their logarithms.
@@ -45,10 +45,10 @@ def memory_of(lags: np.ndarray, left: np.ndarray, threshold: float) -> Memory:
         threshold: above 0.
 
     Raises:
-        InspectError: the threshold is not above 0.
+        InputError: the threshold is not above 0.
     """
     if not threshold > 0:
-        raise InspectError(f"threshold is {threshold}; expected a number above 0")
+        raise InputError(f"threshold is {threshold}; expected a number above 0")
     known = np.flatnonzero(np.isfinite(left))
     above = known[left[known] >= threshold]
     if not len(above):
@@ -101,7 +101,7 @@ def disturbance(
         scale: of the noise.
 
     Raises:
-        InspectError: a number is outside its range.
+        InputError: a number is outside its range.
     """
     chosen = _lags(probe.steps) if lags is None else np.asarray(lags, dtype=np.int64)
     if (
@@ -109,9 +109,9 @@ def disturbance(
         or not len(chosen)
         or not (chosen[0] >= 0 and chosen[-1] < probe.steps and (np.diff(chosen) > 0).all())
     ):
-        raise InspectError(f"lags are {list(chosen.ravel())}; expected rising numbers within 0..{probe.steps - 1}")
+        raise InputError(f"lags are {list(chosen.ravel())}; expected rising numbers within 0..{probe.steps - 1}")
     if rows < 1 or not len(seeds) or not scale > 0:
-        raise InspectError(f"rows is {rows}, scale {scale}, with {len(seeds)} seeds; expected each to be above 0")
+        raise InputError(f"rows is {rows}, scale {scale}, with {len(seeds)} seeds; expected each to be above 0")
     changes = np.stack([_changes(probe, chosen, min(rows, len(probe.x)), seed, scale) for seed in seeds])
     return Disturbance(chosen, changes)
 

@@ -14,8 +14,8 @@ from torch import Tensor
 from torch.nn.utils.rnn import PackedSequence, pack_padded_sequence, pad_packed_sequence
 
 from .. import scan
+from ..errors import InputError
 from .calls import Call, Watch, is_keras, layers, watched
-from .errors import InspectError
 from .rows import as_rows, by_row, running, states
 
 #: A scalar loss of the outputs and the targets.
@@ -53,7 +53,7 @@ class Probe:
         lengths: (N) of packed rows, else None.
 
     Raises:
-        InspectError: the model has no recurrent layer of this library, or carries states from call to call, or x is of
+        InputError: the model has no recurrent layer of this library, or carries states from call to call, or x is of
             another shape or kind, or empty, or holds numbers that are not finite.
     """
 
@@ -88,7 +88,7 @@ class Probe:
         """What the model returns for sequences as `x`, or its first part: a tensor or a packed sequence.
 
         Raises:
-            InspectError: it is neither.
+            InputError: it is neither.
         """
         return self._returned(x, self.lengths)
 
@@ -103,7 +103,7 @@ class Probe:
         if isinstance(found, (tuple, list)) and not isinstance(found, PackedSequence):
             found = found[0]
         if not isinstance(found, (Tensor, PackedSequence)):
-            raise InspectError(f"the model returns a {type(found).__name__}; expected a tensor")
+            raise InputError(f"the model returns a {type(found).__name__}; expected a tensor")
         return found
 
     def final(self, returned: Any, last: Tensor) -> Tensor:
@@ -115,7 +115,7 @@ class Probe:
         if outputs.dim() == 1:
             outputs = outputs.unsqueeze(1)
         if outputs.dim() not in (2, 3):
-            raise InspectError(f"the model returns the shape {tuple(outputs.shape)}; expected (N, O) or (N, T, O)")
+            raise InputError(f"the model returns the shape {tuple(outputs.shape)}; expected (N, O) or (N, T, O)")
         if outputs.dim() == 2:
             return outputs
         rows = torch.arange(len(outputs), device=outputs.device)
@@ -159,7 +159,7 @@ class Probe:
             integers that with respect to the input of the first recurrent layer, by rows (N, T, features).
 
         Raises:
-            InspectError: y does not fit the outputs, or nothing depends on the recurrent layers.
+            InputError: y does not fit the outputs, or nothing depends on the recurrent layers.
         """
         last = self.last
         x = self.x.detach().clone()
@@ -173,9 +173,7 @@ class Probe:
             assert leaf is not None
             weights = [one for one in self.model.parameters() if one.requires_grad]
             if not total.requires_grad:
-                raise InspectError(
-                    "the outputs do not depend on the recurrent layers, so that no gradient reaches them"
-                )
+                raise InputError("the outputs do not depend on the recurrent layers, so that no gradient reaches them")
             gradient = torch.autograd.grad(total, [leaf, *weights], allow_unused=True)[0]
         gradient = torch.zeros_like(leaf) if gradient is None else gradient
         if leaf is x:
@@ -193,7 +191,7 @@ class Probe:
     def _total(self, outputs: Any, last: Tensor, output: int | None) -> Tensor:
         found = self.final(outputs, last)
         if output is not None and not 0 <= output < found.shape[1]:
-            raise InspectError(f"output is {output}; expected 0..{found.shape[1] - 1}, a number of one of the outputs")
+            raise InputError(f"output is {output}; expected 0..{found.shape[1] - 1}, a number of one of the outputs")
         return (found if output is None else found[:, output : output + 1]).sum() / len(found)
 
     def _loss(self, x: Tensor, outputs: Any, y: Any, loss: Loss | None) -> Tensor:
@@ -207,11 +205,11 @@ class Probe:
             return found
         if loss is None:
             if not targets.is_floating_point():
-                raise InspectError("y holds integers; give the loss that they belong to, such as loss=cross_entropy")
+                raise InputError("y holds integers; give the loss that they belong to, such as loss=cross_entropy")
             given = tuple(targets.shape)
             targets = targets.unsqueeze(-1) if targets.dim() == outputs.dim() - 1 else targets
             if targets.shape != outputs.shape:
-                raise InspectError(f"y has the shape {given}; expected {tuple(outputs.shape)}, that of the outputs")
+                raise InputError(f"y has the shape {given}; expected {tuple(outputs.shape)}, that of the outputs")
             loss = torch.nn.functional.mse_loss
         return loss(outputs, targets)
 
@@ -242,10 +240,10 @@ def _outside_training(model: torch.nn.Module) -> Iterator[None]:
 def _checked(model: torch.nn.Module) -> torch.nn.Module:
     if not isinstance(model, torch.nn.Module):
         what = "a Keras model that does not run on torch" if is_keras(model) else f"a {type(model).__name__}"
-        raise InspectError(f"the model is {what}; expected a torch module, or a Keras model on torch")
+        raise InputError(f"the model is {what}; expected a torch module, or a Keras model on torch")
     for name, layer in layers(model):
         if getattr(layer, "stateful", False):
-            raise InspectError(
+            raise InputError(
                 f"layer {name} is stateful, so that no run is like another; look at it with stateful=False"
             )
     return model
@@ -257,37 +255,37 @@ def _check_input_shape(model: Any, x: Tensor) -> None:
     if expected is None:
         return
     if not isinstance(expected, tuple) or any(isinstance(one, tuple) for one in expected):
-        raise InspectError(f"{model.name} takes several inputs; expected a model of one")
+        raise InputError(f"{model.name} takes several inputs; expected a model of one")
     fits = len(expected) == x.dim() and all(size in (None, has) for size, has in zip(expected, x.shape, strict=True))
     if not fits:
         told = ", ".join("any" if size is None else str(size) for size in expected)
-        raise InspectError(f"x has the shape {tuple(x.shape)}; expected ({told}), what {model.name} takes")
+        raise InputError(f"x has the shape {tuple(x.shape)}; expected ({told}), what {model.name} takes")
 
 
 def _tensor(x: Any) -> Tensor:
     try:
         return x.detach() if isinstance(x, Tensor) else torch.as_tensor(np.asarray(x))
     except (TypeError, ValueError):
-        raise InspectError(f"the data are a {type(x).__name__}; expected an array of numbers") from None
+        raise InputError(f"the data are a {type(x).__name__}; expected an array of numbers") from None
 
 
 def _sequences(x: Tensor) -> Tensor:
     if x.dtype == torch.bool or x.is_complex():
-        raise InspectError(f"x is {str(x.dtype).removeprefix('torch.')}; expected floats, or integers for tokens")
+        raise InputError(f"x is {str(x.dtype).removeprefix('torch.')}; expected floats, or integers for tokens")
     floats = x.is_floating_point()
     if x.dim() != (3 if floats else 2):
         expected = "(N, T, F): sequences, steps, features" if floats else "(N, T): sequences of tokens, or floats"
-        raise InspectError(f"x has the shape {tuple(x.shape)}; expected {expected}")
+        raise InputError(f"x has the shape {tuple(x.shape)}; expected {expected}")
     if 0 in x.shape:
-        raise InspectError(f"x has the shape {tuple(x.shape)}, and holds nothing; expected at least one sequence")
+        raise InputError(f"x has the shape {tuple(x.shape)}, and holds nothing; expected at least one sequence")
     if floats and not bool(x.isfinite().all()):
-        raise InspectError(f"x holds {int((~x.isfinite()).sum())} numbers that are not finite")
+        raise InputError(f"x holds {int((~x.isfinite()).sum())} numbers that are not finite")
     return x if floats else x.to(torch.int64)
 
 
 def _calls(watch: Watch) -> list[Call]:
     if not watch.calls:
-        raise InspectError("no recurrent layer of the model ran a scan; `explain` says what runs them, and why")
+        raise InputError("no recurrent layer of the model ran a scan; `explain` says what runs them, and why")
     return watch.calls
 
 

@@ -10,8 +10,8 @@ from typing import Any
 import numpy as np
 import torch
 
+from ..errors import InputError
 from .calls import Call, Watch
-from .errors import InspectError
 from .gates import Saturation, gates_of
 from .gradients import GradientFlow, flows
 from .probe import recurrences
@@ -56,14 +56,14 @@ class Recorder:
         snapshots: one for each recorded step whose backward pass has come.
 
     Raises:
-        InspectError: the model has no recurrent layer of this library, or a number is outside its range.
+        InputError: the model has no recurrent layer of this library, or a number is outside its range.
     """
 
     def __init__(self, model: torch.nn.Module, every: int = 100, rows: int = 8) -> None:
         if every < 1:
-            raise InspectError(f"every is {every}; expected a number of steps of at least 1")
+            raise InputError(f"every is {every}; expected a number of steps of at least 1")
         if rows < 0:
-            raise InspectError(f"rows is {rows}; expected at least 0")
+            raise InputError(f"rows is {rows}; expected at least 0")
         self.snapshots: list[Snapshot] = []
         self._model, self._every, self._rows = model, every, rows
         self._watch = Watch(model)
@@ -93,7 +93,7 @@ class Recorder:
         """(snapshots, T): the gradient norms of one state over training; NaN behind the last step of shorter batches.
 
         Raises:
-            InspectError: nothing was recorded under these names.
+            InputError: nothing was recorded under these names.
         """
         wanted = (layer, direction, state)
         found = [
@@ -104,7 +104,7 @@ class Recorder:
         ]
         if not found:
             known = {(f.layer, f.state, f.direction) for one in self.snapshots for f in one.flows}
-            raise InspectError(f"nothing is recorded of {(layer, state, direction)}; there is {sorted(known)}")
+            raise InputError(f"nothing is recorded of {(layer, state, direction)}; there is {sorted(known)}")
         longest = max(map(len, found))
         return np.stack([np.pad(one, (0, longest - len(one)), constant_values=np.nan) for one in found])
 

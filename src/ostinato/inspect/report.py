@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import json
-import math
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, fields, is_dataclass
+from dataclasses import dataclass
 from functools import cached_property
 from io import BytesIO
 from pathlib import Path
@@ -14,19 +13,22 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import torch
 
+from ..errors import InputError
+from ..report.folder import Kind, plain, staged
+from ..report.page import page
 from .attribution import attribution
-from .errors import InspectError
-from .folder import DATA, FORMAT, PAGE, staged
 from .gates import activations_of, gates_of
 from .gradients import gradient_flow
 from .jacobian import norms_of
 from .memory import disturbance
-from .page import page
 from .probe import Loss, Probe
 from .spectrum import spectra_of
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
+
+DATA, PAGE = "report.json", "report.html"
+REPORT = Kind("report", DATA, "ostinato.look", 1, "ostinato look")
 
 #: How many sequences are looked at for what takes long: Jacobians; states, gates, and disturbances.
 FEW, SOME = 4, 16
@@ -78,10 +80,10 @@ class Report:
         """The picture of one measure, of so many pixels.
 
         Raises:
-            InspectError: the report has no such measure.
+            InputError: the report has no such measure.
         """
         if name not in self.data:
-            raise InspectError(f"the report has no {name!r}; it has {', '.join(self.data)}")
+            raise InputError(f"the report has no {name!r}; it has {', '.join(self.data)}")
         from . import figures
 
         drawn: dict[str, Callable[..., Figure]] = {
@@ -113,23 +115,23 @@ class Report:
             The path of the page.
 
         Raises:
-            InspectError: the folder exists, and is no report or may not be overwritten; or cannot be written.
+            InputError: the folder exists, and is no report or may not be overwritten; or cannot be written.
         """
         folder = Path(folder)
-        with staged(folder, overwrite) as whole:
+        with staged(folder, REPORT, overwrite) as whole:
             pictures: dict[str, tuple[bytes, bytes]] = {}
             for name in self.data:
                 pictures[name] = _png(self.draw(name)), _png(self.draw(name, dark=True))
                 (whole / f"{name}.png").write_bytes(pictures[name][0])
                 (whole / f"{name}-dark.png").write_bytes(pictures[name][1])
             content = {
-                "format": FORMAT, "version": 1, "model": self.name, "settings": self.settings,
+                "format": REPORT.format, "version": REPORT.version, "model": self.name, "settings": self.settings,
                 "sentences": self.sentences, "data": self.data,
             }  # fmt: skip
             (whole / DATA).write_text(json.dumps(plain(content), allow_nan=False) + "\n", encoding="utf-8")
             loss = "the loss" if self.settings["targets"] else "the sum of the final outputs"
             parts = [(TITLES[name], _CAPTIONS[name].format(loss=loss), *pictures[name]) for name in self.data]
-            (whole / PAGE).write_text(page(self.name, self.sentences, parts), encoding="utf-8")
+            (whole / PAGE).write_text(page(f"{self.name}: what it remembers", self.sentences, parts), encoding="utf-8")
         return folder / PAGE
 
 
@@ -162,14 +164,14 @@ def look(
         one without recurrent matrices.
 
     Raises:
-        InspectError: something does not fit; the sentence says what.
+        InputError: something does not fit; the sentence says what.
     """
     probe = Probe(model, x, batch_first=batch_first)
     width = probe.x.shape[2] if probe.x.is_floating_point() else None
     if features is not None and len(features) != width:
-        raise InspectError(f"features names {len(features)} features; x has {width or 'tokens'}")
+        raise InputError(f"features names {len(features)} features; x has {width or 'tokens'}")
     if not 0 < threshold < 1:
-        raise InspectError(f"threshold is {threshold}; expected above 0 and below 1")
+        raise InputError(f"threshold is {threshold}; expected above 0 and below 1")
     layers = probe.recurrences(SOME)
     found: dict[str, Any] = {
         "gradient_flow": gradient_flow(probe, y, loss),
@@ -211,20 +213,6 @@ def _sentences(data: Mapping[str, Any], threshold: float) -> tuple[str, ...]:
                     f"{len(share)} units."
                 )
     return tuple(told)
-
-
-def plain(value: Any) -> Any:
-    """Dataclasses and arrays as what JSON has words for: null for what is not finite, [real, imaginary] for complex
-    numbers."""
-    if is_dataclass(value) and not isinstance(value, type):
-        return {field.name: plain(getattr(value, field.name)) for field in fields(value)}
-    if isinstance(value, Mapping):
-        return {key: plain(inner) for key, inner in value.items()}
-    if isinstance(value, np.ndarray):
-        return plain(np.stack([value.real, value.imag], -1) if np.iscomplexobj(value) else value.tolist())
-    if isinstance(value, (list, tuple)):
-        return [plain(inner) for inner in value]
-    return None if isinstance(value, float) and not math.isfinite(value) else value
 
 
 def _png(figure: Figure) -> bytes:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from .errors import InspectError
+from ..errors import InputError
 
 #: Endings of what `torch.save` and `pickle` write.
 _PICKLES = {".pt", ".pth", ".ckpt", ".pkl", ".pickle", ".bin"}
@@ -17,22 +17,22 @@ def load_model(path: Path) -> Any:
     Keras' safe mode stays on: a file with a function of its own in it is refused.
 
     Raises:
-        InspectError: there is no such file, it is of another kind, or it is damaged.
+        InputError: there is no such file, it is of another kind, or it is damaged.
     """
     if path.suffix.lower() in _PICKLES:
-        raise InspectError(
+        raise InputError(
             f"{path} is a pickle, and loading one runs whatever program is in it; load it yourself where you trust it, "
             "and give the model to ostinato.inspect.look"
         )
     if path.suffix.lower() != ".keras":
-        raise InspectError(f"{path} ends in {path.suffix or 'nothing'}; expected a .keras file")
+        raise InputError(f"{path} ends in {path.suffix or 'nothing'}; expected a .keras file")
     if not path.is_file():
-        raise InspectError(f"{path} is {'a folder' if path.exists() else 'not there'}; expected a .keras file")
+        raise InputError(f"{path} is {'a folder' if path.exists() else 'not there'}; expected a .keras file")
     from ..keras import from_keras, models
 
     try:
         model = models.load_model(path)
     except Exception as error:  # whatever zip, HDF5, JSON and Keras raise on a broken file
         lines = str(error).strip().splitlines() or [""]
-        raise InspectError(f"{path} cannot be loaded ({type(error).__name__}: {lines[0].rstrip('.')})") from error
+        raise InputError(f"{path} cannot be loaded ({type(error).__name__}: {lines[0].rstrip('.')})") from error
     return from_keras(model)

@@ -6,7 +6,7 @@ from base64 import b64encode
 from collections.abc import Sequence
 from html import escape
 
-#: Of one measure: title, caption, and its picture as PNG on a light and on a dark ground.
+#: Of one section: title, caption, and its picture as PNG on a light and on a dark ground.
 Part = tuple[str, str, bytes, bytes]
 
 _PAGE = """<!doctype html>
@@ -15,7 +15,7 @@ _PAGE = """<!doctype html>
 <meta charset="utf-8">
 <meta name="viewport" content="width=device-width, initial-scale=1">
 <meta name="color-scheme" content="light dark">
-<title>{name}: what it remembers</title>
+<title>{title}</title>
 <style>
 :root {{ --ground: #ffffff; --text: #22272e; --quiet: #5a646f; --line: #d5dae0; }}
 @media (prefers-color-scheme: dark) {{
@@ -32,7 +32,7 @@ img {{ width: 100%; height: auto; display: block; }}
 </head>
 <body>
 <main>
-<h1>{name}: what it remembers</h1>
+<h1>{title}</h1>
 <ul>
 {sentences}
 </ul>
@@ -52,14 +52,14 @@ _PART = """<section>
 </section>"""
 
 
-def page(name: str, sentences: Sequence[str], parts: Sequence[Part]) -> str:
+def page(title: str, sentences: Sequence[str], parts: Sequence[Part]) -> str:
     """The whole file."""
     made = [
         _PART.format(title=escape(title), caption=escape(caption), light=_embedded(light), dark=_embedded(dark))
         for title, caption, light, dark in parts
     ]
     told = "\n".join(f"<li>{escape(sentence)}</li>" for sentence in sentences)
-    return _PAGE.format(name=escape(name), sentences=told, parts="\n".join(made))
+    return _PAGE.format(title=escape(title), sentences=told, parts="\n".join(made))
 
 
 def _embedded(png: bytes) -> str:

@@ -1,7 +1,7 @@
-"""The one error of this package."""
+"""The error that people at a terminal get to see."""
 
 from __future__ import annotations
 
 
-class InspectError(ValueError):
+class InputError(ValueError):
     """What was given does not do; the message is one sentence: what was given, what was expected, what to do."""

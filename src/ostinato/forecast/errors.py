@@ -1,7 +1,0 @@
-"""The one error of this package."""
-
-from __future__ import annotations
-
-
-class ForecastError(ValueError):
-    """What was given does not do; the message is one sentence: what was given, what was expected, what to do."""
