@@ -17,7 +17,7 @@ from .report import labels
 def run(
     folder: Path, csv: Path | None, count: int | None, sort: bool, output: Path | None, overwrite: bool, quiet: bool
 ) -> None:
-    """See `app.predict`."""
+    """See `commands.predict`."""
     console = Console(quiet=quiet, highlight=False)
     if output is not None and output.exists() and not overwrite:
         raise InputError(f"{output} exists already; choose another --output, or pass --overwrite")

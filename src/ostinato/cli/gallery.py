@@ -40,7 +40,7 @@ Sizes = dict[str, int]
 
 
 def run(name: str | None, sizes: Sizes, diagram: Path | None, overwrite: bool) -> None:
-    """See `app.cells`. Sizes are D, H, P, heads and modules, 0 where none was given."""
+    """See `commands.cells`. Sizes are D, H, P, heads and modules, 0 where none was given."""
     terminal = Console().is_terminal
     console = Console(highlight=False, width=None if terminal or "COLUMNS" in os.environ else PIPED)
     with console.capture() as captured:

@@ -42,7 +42,7 @@ def run(
     overwrite: bool,
     quiet: bool,
 ) -> None:
-    """See `app.look`."""
+    """See `commands.look`."""
     console = Console(quiet=quiet, highlight=False)
     if sequences < 1:
         raise InputError(f"--sequences is {sequences}; expected at least 1")

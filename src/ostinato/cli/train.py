@@ -26,7 +26,7 @@ def run(
     overwrite: bool,
     quiet: bool,
 ) -> None:
-    """See `app.forecast`."""
+    """See `commands.forecast`."""
     console = Console(quiet=quiet, highlight=False)
     planned = make_plan(csv, settings=settings, test=test, future=future, **reading)
     folder = output or _free_folder(planned)
