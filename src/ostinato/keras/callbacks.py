@@ -1,4 +1,4 @@
-"""Every name of `keras.callbacks`, and `Faults`."""
+"""Every name of `keras.callbacks`, `Faults` and `NormPreservingPenalty`."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ import torch
 from ..faults import Hints, Seen, TrainingFault, Watch
 from ..faults.hints import first_tensor
 from . import seen
-from .loop import ON_TORCH
+from .preservation import NormPreservingPenalty
 
 
 class Faults(keras.callbacks.Callback):  # type: ignore[misc]
@@ -70,13 +70,11 @@ class Faults(keras.callbacks.Callback):  # type: ignore[misc]
         Raises:
             ValueError: Keras does not run on torch step by step.
         """
-        if not ON_TORCH or self.model.jit_compile:
-            how = "compiled (jit_compile=True)" if ON_TORCH else f"on {keras.backend.backend()}"
-            raise ValueError(f"Faults looks into every step, which needs Keras on torch, not compiled; this runs {how}")
-        seen.release(self.model)  # what a training that was interrupted has left
+        seen.check_eager(self.model, "Faults")
+        seen.release(self.model, Faults)  # what a training that was interrupted has left
         self.fault = None
         self._watch, self._hints = Watch(), Hints(*self._hint_options)
-        self._recorder = seen.Recorder(self.model)
+        self._recorder = seen.Recorder(self.model, Faults)
         self._watch.outputs = self._recorder.outputs
         self._saved: list[tuple[Any, Any]] = []
         self._loss = math.nan
@@ -92,7 +90,7 @@ class Faults(keras.callbacks.Callback):  # type: ignore[misc]
                     self._explain(loss.detach(), signature.bind(*args, **kwargs).arguments)
             return loss
 
-        seen.replace(self.model, "compute_loss", watched)
+        seen.replace(self.model, "compute_loss", watched, Faults)
 
     def on_epoch_begin(self, epoch: int, logs: Any = None) -> None:
         self._watch.epoch = epoch + 1
@@ -156,11 +154,11 @@ class Faults(keras.callbacks.Callback):  # type: ignore[misc]
         return found
 
     def _release(self) -> None:
-        seen.release(self.model)
+        seen.release(self.model, Faults)
         self._recorder.clear()
 
 
-_OURS = {"Faults": Faults, "TrainingFault": TrainingFault}
+_OURS = {"Faults": Faults, "NormPreservingPenalty": NormPreservingPenalty, "TrainingFault": TrainingFault}
 
 __all__ = sorted({name for name in dir(keras.callbacks) if not name.startswith("_")} | set(_OURS))  # noqa: PLE0605
 

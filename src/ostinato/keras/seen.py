@@ -14,6 +14,7 @@ from torch import Tensor
 from ..faults import Share
 from ..faults.hints import Kind, first_tensor
 from .gallery import EquationsLayer
+from .loop import ON_TORCH
 
 #: How much of a batch is run again to see its gates.
 _ROWS, _STEPS = 8, 100
@@ -22,21 +23,21 @@ _SIGMOIDS = ("sigmoid", "hard_sigmoid")
 
 
 class Recorder:
-    """Keeps a reference to the input and the output of each layer's last call in training.
+    """Keeps a reference to the input and the output of each layer's last call in training, until `release(model, by)`.
 
     Attributes:
         inputs, outputs: by the layers' names, in the order of their calls.
         layers: the innermost layers, those of a recurrent or bidirectional one left out.
     """
 
-    def __init__(self, model: Any) -> None:
+    def __init__(self, model: Any, by: Any) -> None:
         self.layers = {layer.name: layer for layer in innermost(model)}
         self.inputs: dict[str, Any] = {}
         self.outputs: dict[str, Any] = {}
         self.on = False
         for layer in self.layers.values():
             # every way to run a layer ends in `call`
-            replace(layer, "call", self._recording(layer, layer.call))
+            replace(layer, "call", self._recording(layer, layer.call), by)
 
     def clear(self) -> None:
         """Forget all tensors."""
@@ -56,29 +57,53 @@ class Recorder:
 
 @dataclass
 class _Replaced:
-    """A function in the place of a method of one object, and what stood in the object's dictionary before."""
+    """A function in the place of a method of one object, who put it there, and what was called and what stood in the
+    object's dictionary before."""
 
     function: Any
+    by: Any
+    called: Any
     before: Any
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
         return self.function(*args, **kwargs)
 
 
-def replace(owner: Any, name: str, function: Any) -> None:
+def replace(owner: Any, name: str, function: Any, by: Any) -> None:
     """Put a function in the place of a method of a layer or model, past Keras' tracking of attributes."""
-    own = vars(owner)
-    own[name] = wraps(getattr(owner, name))(_Replaced(function, own.get(name)))
+    own, called = vars(owner), getattr(owner, name)
+    own[name] = wraps(called, updated=())(_Replaced(function, by, called, own.get(name)))
 
 
-def release(model: Any) -> None:
-    """Undo every `replace` in a model."""
+def release(model: Any, by: Any) -> None:
+    """Undo every `replace` in a model that somebody made; what others put in front of it calls what it called."""
     for owner in (model, *innermost(model)):
         own = vars(owner)
-        for name in ("call", "compute_loss"):
-            while isinstance(own.get(name), _Replaced):
-                before = own.pop(name).before
-                own.update({} if before is None else {name: before})
+        for name in ("call", "compute_loss", "train_step"):
+            above, one = None, own.get(name)
+            while isinstance(one, _Replaced):
+                if one.by == by:
+                    one.function = one.called
+                    if above is None and one.before is None:
+                        del own[name]
+                    elif above is None:
+                        own[name] = one.before
+                    else:
+                        above.before = one.before
+                else:
+                    above = one
+                one = one.before
+
+
+def check_eager(model: Any, who: str) -> None:
+    """See that a model's training can be looked into.
+
+    Raises:
+        ValueError: Keras does not run on torch step by step.
+    """
+    if not ON_TORCH or model.jit_compile:
+        how = "compiled (jit_compile=True)" if ON_TORCH else f"on {keras.backend.backend()}"
+        raise ValueError(f"{who} looks into every step, which needs Keras on torch, not compiled; this runs {how}")
 
 
 def innermost(layer: Any) -> Iterator[Any]:

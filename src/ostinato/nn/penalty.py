@@ -5,12 +5,10 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
-from dataclasses import replace
 from typing import Any
 
 import torch
 from torch import Tensor
-from torch.linalg import vector_norm
 from torch.nn.utils.rnn import PackedSequence
 
 from .. import scan
@@ -60,11 +58,8 @@ def norm_preserving_penalty(model: torch.nn.Module) -> Iterator[Callable[[], Ten
             "LSTM, GRU and RNN into such"
         )
     for module in modules:
-        if isinstance(module, Layer) and "t" in module.cell.asks_for:
-            raise ValueError(
-                f"cell {module.cell.name} asks for the number of the step, and the norm-preserving penalty takes all "
-                "steps at once"
-            )
+        if isinstance(module, Layer):
+            scan.check_steps_are_alike(module.cell)
     counted: set[int] = set()
     with scan.record() as flows, _counting(modules, flows, counted):
         yield lambda: _penalty([flows[number] for number in sorted(counted)])
@@ -91,98 +86,11 @@ def _counting(modules: Sequence[torch.nn.Module], flows: list[scan.Flow], counte
 def _penalty(flows: list[scan.Flow]) -> Tensor:
     if not flows:
         raise RuntimeError("no recurrent module ran on a scan inside of the norm_preserving_penalty block")
-    reached = [flow for flow in flows if flow.gradients]
-    if not reached:
+    if not any(flow.gradients for flow in flows):
         raise RuntimeError(
             "the norm-preserving penalty needs the gradients of the states; call loss.backward() before it"
         )
-    # the sum needs a gradient even where no step follows another
-    total = reached[0].request.x.new_zeros((), requires_grad=True)
-    for flow in reached:
-        request = flow.request
-        with torch.autocast(request.x.device.type, enabled=False):
-            states = _states(request)
-            for direction in range(len(request.weights)):
-                total = total + _of_direction(flow, direction, states) / request.batch
-    return total
-
-
-@torch.no_grad()
-def _states(request: scan.Request) -> tuple[Tensor, ...]:
-    """The sequence of every state, (tokens, directions * size)."""
-    constant = request.bind([one.detach() for one in request.tensors()])
-    every = tuple(range(len(request.cell.states)))
-    found, _ = scan.run(replace(constant, outputs=every, padding="zero"))
-    return tuple(_by_token(one) for one in found)
-
-
-def _of_direction(flow: scan.Flow, direction: int, states: tuple[Tensor, ...]) -> Tensor:
-    """The sum over all pairs of steps of one direction."""
-    request = flow.request
-    now, before = (one.to(request.x.device) for one in _pairs(request, direction))
-    sizes = [request.state_size(k) for k in range(len(states))]
-
-    def own(sequence: Tensor, size: int, tokens: Tensor) -> Tensor:
-        return _by_token(sequence)[tokens, direction * size : (direction + 1) * size]
-
-    # a state that nothing depends on is told no gradient
-    arriving = [
-        own(flow.gradients[name], size, now) if name in flow.gradients else request.x.new_zeros(len(now), size)
-        for name, size in zip(request.cell.states, sizes, strict=True)
-    ]
-    # a ratio of norms: the scale is free, and with this one no square underflows
-    largest = torch.cat(arriving, -1).abs().amax(-1, keepdim=True)
-    live = largest.squeeze(-1) > 0
-    now, before = now[live], before[live]
-    arriving = [(one / largest)[live] for one in arriving]
-    left = [own(one, size, before).requires_grad_() for one, size in zip(states, sizes, strict=True)]
-    _, reached = scan.scan(
-        request.cell,
-        _by_token(request.x.detach())[now].unsqueeze(1),
-        [request.weights[direction]],
-        [one.unsqueeze(0) for one in left],
-        reverse=[False],
-        activations=request.activations,
-        sequences=[[_by_token(one.detach())[now].unsqueeze(1) for one in request.sequences[direction]]],
-        backend="reference",
-    )
-    # a state that counts steps has no gradient
-    pairs = [(one.squeeze(0), v) for one, v in zip(reached, arriving, strict=True) if one.requires_grad]
-    handed_on = torch.autograd.grad(
-        [one for one, _ in pairs], left, [v for _, v in pairs], create_graph=True, materialize_grads=True
-    )
-    ratio: Tensor = vector_norm(torch.cat(handed_on, -1), dim=-1) / vector_norm(torch.cat(arriving, -1), dim=-1)
-    return (ratio - 1).square().sum()
-
-
-def _by_token(sequence: Tensor) -> Tensor:
-    """(tokens, features), whatever the layout."""
-    return sequence.reshape(-1, sequence.shape[-1])
-
-
-def _pairs(request: scan.Request, direction: int) -> tuple[Tensor, Tensor]:
-    """The tokens of all steps that run after another one of their row, and the tokens of those others."""
-    T, B = request.steps, request.batch
-    step, row = torch.arange(T).unsqueeze(1).expand(T, B), torch.arange(B)
-    if request.batch_sizes is not None:
-        runs = row < request.batch_sizes.unsqueeze(1)
-        token = (request.batch_sizes.cumsum(0) - request.batch_sizes).unsqueeze(1) + row
-    else:
-        token = step * B + row if request.layout == "time" else row * T + step
-        runs = torch.ones(T, B, dtype=torch.bool)
-        if request.lengths is not None:
-            runs = (step if request.padded == "right" else T - 1 - step) < request.lengths
-        if request.mask is not None:
-            runs = request.mask.T.cpu()
-    if request.reverse[direction]:
-        step, token, runs = step.flip(0), token.flip(0), runs.flip(0)
-    latest = torch.where(runs, torch.arange(T).unsqueeze(1), -1).cummax(0).values
-    before = torch.cat([latest.new_full((1, B), -1), latest[:-1]])
-    follows = runs & (before >= 0)
-    before = before.clamp(min=0)
-    if request.truncate:
-        follows &= step // request.truncate == step.gather(0, before) // request.truncate
-    return token[follows], token.gather(0, before)[follows]
+    return scan.norm_preserving(flows)
 
 
 def activation_penalty(

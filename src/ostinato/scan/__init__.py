@@ -5,6 +5,7 @@ from .dispatch import Backend, Choice, choose, run, scan, watch
 from .flow import Flow, record
 from .lowest import lowest
 from .parameters import Parameter, Structure, Values, projects
+from .preservation import check_steps_are_alike, norm_preserving
 from .request import Request, Weights, make_request
 from .rules import forget_rule, is_number
 from .workspace import release_workspace
@@ -19,11 +20,13 @@ __all__ = [
     "Structure",
     "Values",
     "Weights",
+    "check_steps_are_alike",
     "choose",
     "forget_rule",
     "is_number",
     "lowest",
     "make_request",
+    "norm_preserving",
     "projects",
     "record",
     "release_workspace",
