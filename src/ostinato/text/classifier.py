@@ -1,0 +1,315 @@
+"""The classifier of texts: subwords, an embedding, a recurrent encoder, a pooled vector, classes."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from sklearn.base import BaseEstimator, ClassifierMixin
+from torch import Tensor
+
+from ..errors import InputError
+from ..report.folder import Kind, damaged, read, staged, write
+from ..sequences.batches import Batches
+from ..sequences.network import Encoder, Network
+from ..sequences.pooling import pieces
+from ..sequences.ragged import Ragged
+from ..sequences.training import Epoch, Training, answers, seed_all, train
+from ..sequences.training import Settings as TrainingSettings
+from .settings import Settings
+from .split import set_apart
+from .subwords import Subwords
+
+MODEL, TOKENIZER, CONFIG = "model.safetensors", "tokenizer.json", "config.json"
+RUN = Kind("run", CONFIG, "ostinato.text", 1, "ostinato classify")
+
+#: Texts, and subwords with what fills up the shorter texts, that are predicted at once; does not change the result.
+PREDICTED_AT_ONCE, STEPS_AT_ONCE = 256, 100_000
+
+#: Labels of texts: one each, or several each.
+Labels = Sequence[Any]
+
+
+class TextClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
+    """Classifies texts, in the manner of scikit-learn.
+
+    from ostinato.text import TextClassifier
+
+    classifier = TextClassifier(units=64, epochs=3).fit(texts, labels)
+    classifier.predict_proba(["a fine film", "a dull one"])
+
+    Where labels are tuples, lists or sets, a text may have any number of them.
+
+    Attributes:
+        settings: as it was made with.
+        classes_: (classes) labels, sorted.
+        several_: whether a text may have several labels.
+        subwords_: learned from the training texts.
+        network_: from packed subwords to (texts, classes) scores.
+        training_: what came of training.
+        cut_: how many training texts were longer than `longest`.
+    """
+
+    def __init__(self, **settings: Any) -> None:
+        """
+        Args:
+            settings: any of `Settings`.
+
+        Raises:
+            InputError: there is no such setting, or it is out of range.
+        """
+        known = Settings.__dataclass_fields__
+        unknown = [name for name in settings if name not in known]
+        if unknown:
+            raise InputError(f"there is no setting {unknown[0]!r}; there are {', '.join(known)}")
+        self.settings = Settings(**settings)
+
+    def get_params(self, deep: bool = True) -> dict[str, Any]:
+        """All settings."""
+        return dict(vars(self.settings))
+
+    def set_params(self, **settings: Any) -> TextClassifier:
+        """Change some settings; see `__init__`."""
+        self.settings = type(self)(**{**vars(self.settings), **settings}).settings
+        return self
+
+    def fit(
+        self,
+        texts: Sequence[str],
+        labels: Labels,
+        validation: tuple[Sequence[str], Labels] | None = None,
+        *,
+        subwords: Subwords | None = None,
+        prepare: Callable[[Network, Ragged], None] | None = None,
+        on_epoch: Callable[[Epoch], None] | None = None,
+    ) -> TextClassifier:
+        """Train.
+
+        Args:
+            texts: (n), none empty.
+            labels: (n) one each, or tuples, lists or sets of any number each.
+            validation: texts and labels to stop on; None sets `validation_size` of those given apart.
+            subwords: a vocabulary that is there already; None learns one from the training texts.
+            prepare: called with the untrained network and the training texts, to give it other weights to begin with.
+            on_epoch: called after each epoch.
+
+        Raises:
+            InputError: there is one class only, a text is empty, or training diverged.
+        """
+        check_texts(texts, labels)
+        if validation is None:
+            stay, apart = set_apart(keys(labels), self.settings.validation_size, self.settings.seed, "--validation-size")
+            validation = ([texts[row] for row in apart], [labels[row] for row in apart])
+            texts, labels = [texts[row] for row in stay], [labels[row] for row in stay]
+        check_texts(*validation)
+        settings = self.settings
+        self.several_ = is_several(labels)
+        self.classes_ = classes_of(labels)
+        self.subwords_ = subwords or Subwords.train(texts, settings.vocabulary, settings.subwords, settings.lowercase)
+        sequences, self.cut_ = self.subwords_.encode_and_count(texts, settings.longest)
+        watched = self.subwords_.encode(validation[0], settings.longest)
+        seed_all(settings.seed)
+        self.network_ = build(settings, len(self.subwords_), len(self.classes_))
+        if prepare is not None:
+            prepare(self.network_, sequences)
+        generator = torch.Generator().manual_seed(settings.seed)
+        loss: Callable[[Tensor, Tensor], Tensor] = (
+            torch.nn.functional.binary_cross_entropy_with_logits if self.several_ else torch.nn.functional.cross_entropy
+        )
+        self.training_: Training = train(
+            self.network_,
+            Batches(sequences, self._targets(labels), settings.batch_size, True, generator),
+            Batches(watched, self._targets(validation[1]), PREDICTED_AT_ONCE, steps=STEPS_AT_ONCE),
+            loss,
+            training_settings(settings),
+            on_epoch,
+        )
+        return self
+
+    def _targets(self, labels: Labels) -> Tensor:
+        """(n) numbers of classes; or (n, classes) of 0 and 1.
+
+        Raises:
+            InputError: a label is none of the classes.
+        """
+        return targets(labels, self.classes_, self.several_)
+
+    def predict_proba(self, texts: Sequence[str]) -> np.ndarray:
+        """(n, classes): the probability of each class, or of each label where there may be several.
+
+        Raises:
+            InputError: a text is empty.
+        """
+        check_texts(texts)
+        return self.probabilities(self.subwords_.encode(texts, self.settings.longest))
+
+    def probabilities(self, sequences: Ragged) -> np.ndarray:
+        """As `predict_proba`, of texts that are subwords already."""
+        found = np.empty((len(sequences), len(self.classes_)))
+        for scores, rows in answers(self.network_, Batches(sequences, None, PREDICTED_AT_ONCE, steps=STEPS_AT_ONCE)):
+            assert isinstance(scores, Tensor)
+            doubles = scores.double()
+            found[rows.numpy()] = (doubles.sigmoid() if self.several_ else doubles.softmax(1)).numpy()
+        return found
+
+    def predict(self, texts: Sequence[str]) -> Any:
+        """(n) labels; or a list of tuples of labels where there may be several: all that are likelier than not."""
+        return self.chosen(self.predict_proba(texts))
+
+    def chosen(self, probabilities: np.ndarray) -> Any:
+        """What `predict` makes of probabilities."""
+        return chosen(probabilities, self.classes_, self.several_)
+
+    def score(self, texts: Sequence[str], labels: Labels, sample_weight: Any = None) -> float:
+        """The share of texts whose label, or all of whose labels, are predicted."""
+        predicted, true = keys(self.predict(texts)), keys(labels)
+        right = [one == other for one, other in zip(predicted, true, strict=True)]
+        return float(np.average(right, weights=sample_weight))
+
+    def save(self, folder: str | Path, overwrite: bool = False) -> None:
+        """Write a folder of the weights, the vocabulary and the settings; whole or not at all.
+
+        Raises:
+            InputError: the folder exists already, or cannot be written.
+        """
+        with staged(Path(folder), RUN, overwrite) as whole:
+            self.write(whole)
+
+    def write(self, folder: Path, more: dict[str, Any] | None = None) -> None:
+        """As `save`, into a folder that exists, with more entries in its `config.json`."""
+        from safetensors.torch import save_file
+
+        save_file({name: one.contiguous() for name, one in self.network_.state_dict().items()}, folder / MODEL)
+        self.subwords_.save(folder / TOKENIZER)
+        content = {
+            "format": RUN.format,
+            "version": RUN.version,
+            "settings": vars(self.settings),
+            "classes": self.classes_.tolist(),
+            "several": self.several_,
+        }
+        write(folder / CONFIG, {**content, **(more or {})})
+
+    @classmethod
+    def load(cls, folder: str | Path) -> TextClassifier:
+        """Read what `save` wrote.
+
+        Raises:
+            InputError: the folder is something else, is damaged, or of another version.
+        """
+        from safetensors.torch import load_file
+
+        folder = Path(folder)
+        config = read(folder, RUN)
+        try:
+            classifier = cls(**config["settings"])
+            classifier.classes_ = np.array(config["classes"])
+            classifier.several_ = bool(config["several"])
+        except (KeyError, TypeError, ValueError) as error:
+            raise damaged(folder / CONFIG, error, RUN) from None
+        try:
+            classifier.subwords_ = Subwords.load(folder / TOKENIZER)
+        except (OSError, ValueError) as error:
+            raise damaged(folder / TOKENIZER, error, RUN) from None
+        classifier.network_ = build(classifier.settings, len(classifier.subwords_), len(classifier.classes_))
+        try:
+            classifier.network_.load_state_dict(load_file(folder / MODEL))
+        except Exception as error:  # safetensors and torch raise their own
+            raise damaged(folder / MODEL, error, RUN) from None
+        classifier.network_.eval()
+        return classifier
+
+
+def build(settings: Settings, vocabulary: int, classes: int) -> Network:
+    """An untrained network from packed subwords to (texts, classes) scores."""
+    embedding = torch.nn.Embedding(vocabulary, settings.embedding)
+    torch.nn.init.normal_(embedding.weight, std=0.1)
+    encoder = Encoder(
+        settings.embedding, settings.cell, settings.units, settings.layers, settings.bidirectional, settings.dropout
+    )
+    head = torch.nn.Linear(encoder.output_size * len(pieces(settings.pooling)), classes)
+    return Network(
+        embedding, encoder, settings.pooling, head, input_dropout=settings.input_dropout, dropout=settings.dropout
+    )
+
+
+def training_settings(settings: Settings) -> TrainingSettings:
+    """What of the settings concerns training."""
+    names = ("epochs", "patience", "learning_rate", "weight_decay", "schedule", "seed")
+    return TrainingSettings(**{name: getattr(settings, name) for name in names})
+
+
+def check_texts(texts: Sequence[str], labels: Labels | None = None) -> None:
+    """
+    Raises:
+        InputError: a text is empty or none, or there are not as many labels.
+    """
+    if isinstance(texts, str):
+        raise InputError("texts is one text; expected a list of them")
+    if not len(texts):
+        raise InputError("there are no texts; expected at least 1")
+    for row, text in enumerate(texts):
+        if not isinstance(text, str) or not text.strip():
+            what = "empty" if isinstance(text, str) else f"{text!r:.40}"
+            raise InputError(f"text {row} is {what}; expected a text that is not empty")
+    if labels is not None and len(labels) != len(texts):
+        raise InputError(f"there are {len(labels)} labels for {len(texts)} texts; expected one each")
+
+
+def is_several(labels: Labels) -> bool:
+    """Whether a text may have several labels."""
+    return isinstance(labels[0], (tuple, list, set, frozenset))
+
+
+def keys(labels: Labels) -> list[Any]:
+    """Labels, or the labels of each text sorted, as what can be compared."""
+    return [tuple(sorted(one)) for one in labels] if is_several(labels) else list(labels)
+
+
+def classes_of(labels: Labels) -> np.ndarray:
+    """The labels that occur, sorted.
+
+    Raises:
+        InputError: there are fewer than two classes; or no labels where there may be several.
+    """
+    if is_several(labels):
+        found = np.unique([label for some in labels for label in some])
+        if not len(found):
+            raise InputError("no text has a label; expected at least one label that some have and others have not")
+        return found
+    found = np.unique(np.asarray(labels))
+    if len(found) < 2:
+        raise InputError(f"all texts have the label {found[0]!r}; expected at least two classes")
+    return found
+
+
+def targets(labels: Labels, classes: np.ndarray, several: bool) -> Tensor:
+    """(n) numbers of classes; or (n, classes) of 0 and 1.
+
+    Raises:
+        InputError: a label is none of the classes.
+    """
+    numbers = {one: number for number, one in enumerate(classes.tolist())}
+    given = keys(labels)
+    flat = {one for some in given for one in some} if several else set(given)
+    unseen = sorted(str(one) for one in flat if one not in numbers)
+    if unseen:
+        known = ", ".join(map(str, classes[:10])) + (" ..." if len(classes) > 10 else "")
+        raise InputError(f"the label {unseen[0]!r} is none of those trained on ({known})")
+    if not several:
+        return torch.tensor([numbers[one] for one in given])
+    marks = torch.zeros(len(given), len(classes))
+    for row, some in enumerate(given):
+        for one in some:
+            marks[row, numbers[one]] = 1
+    return marks
+
+
+def chosen(probabilities: np.ndarray, classes: np.ndarray, several: bool) -> Any:
+    """(n) likeliest labels; or a list of tuples of all that are likelier than not."""
+    if several:
+        return [tuple(classes[row > 0.5].tolist()) for row in probabilities]
+    return classes[probabilities.argmax(1)]
