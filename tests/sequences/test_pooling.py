@@ -72,4 +72,4 @@ def test_other_poolings_are_refused(pooling: str) -> None:
 
 def test_a_sequence_without_steps_is_refused() -> None:
     with pytest.raises(InputError, match="sequence 1 has no steps"):
-        Ragged.of([torch.zeros(2, 3), torch.zeros(0, 3)])
+        Ragged.of([torch.zeros(2, 3), torch.zeros(0, 3)]).pack()

@@ -55,6 +55,7 @@ class Batches:
             ValueError: there are not as many targets as sequences, or a size is below 1.
         """
         self.sequences = Ragged.of(sequences)
+        self.sequences.check_steps()
         self.targets: Targets = targets if targets is None or isinstance(targets, Tensor) else Ragged.of(targets)
         if self.targets is not None and len(self.targets) != len(self.sequences):
             raise ValueError(f"there are {len(self.targets)} targets for {len(self.sequences)} sequences")

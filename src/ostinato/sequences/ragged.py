@@ -21,7 +21,7 @@ class Ragged:
 
     Attributes:
         values: (all steps, ...): vectors (all steps, features), or whole numbers (all steps), such as tokens.
-        lengths: (sequences) int64, each at least 1.
+        lengths: (sequences) int64.
     """
 
     values: Tensor
@@ -30,12 +30,8 @@ class Ragged:
     def __post_init__(self) -> None:
         """
         Raises:
-            InputError: a length is below 1.
-            ValueError: they do not add up to the values.
+            ValueError: the lengths do not add up to the values.
         """
-        if len(self.lengths) and int(self.lengths.min()) < 1:
-            row = int(self.lengths.argmin())
-            raise InputError(f"sequence {row} has no steps; expected at least 1; leave it out")
         if int(self.lengths.sum()) != len(self.values):
             raise ValueError(f"lengths add up to {int(self.lengths.sum())}; expected {len(self.values)}, all steps")
 
@@ -46,12 +42,7 @@ class Ragged:
 
     @classmethod
     def of(cls, sequences: Ragged | Sequence[Any]) -> Ragged:
-        """Tensors or arrays (steps, ...), or lists, that differ in their steps only.
-
-        Raises:
-            InputError: a sequence is empty.
-            ValueError: they cannot be put behind each other.
-        """
+        """Tensors or arrays (steps, ...), or lists, that differ in their steps only."""
         if isinstance(sequences, Ragged):
             return sequences
         tensors = [torch.as_tensor(one) for one in sequences]
@@ -77,12 +68,26 @@ class Ragged:
         steps = torch.arange(int(lengths.sum())) - first.repeat_interleave(lengths)
         return Ragged(self.values[self.starts[chosen].repeat_interleave(lengths) + steps], lengths)
 
+    def check_steps(self) -> None:
+        """See that each sequence has a step, as a packed one must.
+
+        Raises:
+            InputError: one has none.
+        """
+        if len(self) and int(self.lengths.min()) < 1:
+            number = int(self.lengths.argmin())
+            raise InputError(f"sequence {number} has no steps; expected at least 1; leave it out")
+
     def pack(self, numbers: Tensor | None = None) -> PackedSequence:
         """Sequences packed for a recurrent layer: of the first step all rows, of the second all that have one, ...
 
         Args:
             numbers: of the sequences, longest first; None takes all, in any order.
+
+        Raises:
+            InputError: a sequence is empty.
         """
+        self.check_steps()
         if numbers is None:
             order = self.lengths.argsort(descending=True, stable=True)
             packed = self.pack(order)

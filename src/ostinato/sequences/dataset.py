@@ -1,0 +1,27 @@
+"""Labelled sequences as they are read."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+
+@dataclass(frozen=True)
+class Labelled:
+    """Sequences with what is known of them.
+
+    Attributes:
+        source: where they come from, for people.
+        sequences: each (steps, features) float64, all finite.
+        labels: (sequences) of text, numbers or whole numbers; (sequences, k) for several; or None.
+        features: their names.
+    """
+
+    source: str
+    sequences: tuple[np.ndarray, ...]
+    labels: np.ndarray | None
+    features: tuple[str, ...]
+
+    def __len__(self) -> int:
+        return len(self.sequences)

@@ -1,0 +1,123 @@
+"""Sequences in a long table: a row for each step of each sequence."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from ..errors import InputError
+from .dataset import Labelled
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+
+def read_frame(
+    table: str | Path | pd.DataFrame,
+    *,
+    id: str = "id",
+    step: str = "step",
+    label: str | None = "label",
+    features: Sequence[str] | None = None,
+) -> Labelled:
+    """Sequences of a frame, or of a CSV file, with a row for each step.
+
+    Rows may come in any order; sequences come in that of their first rows, their steps in that of `step`.
+
+    Args:
+        table: a frame, or a CSV file with a header.
+        id: the column that says to which sequence a row belongs.
+        step: the column of the order within a sequence, whole numbers, each once a sequence.
+        label: the column of the sequence's label, the same in all of its rows; None where there is none.
+        features: the columns of numbers; None takes all others.
+
+    Raises:
+        InputError: a column is missing, or a cell is not as said; for a file the sentence names the line.
+    """
+    import pandas as pd
+
+    source = "the frame" if isinstance(table, pd.DataFrame) else str(table)
+    frame = table if isinstance(table, pd.DataFrame) else _read_csv(Path(table))
+    place = _Place(source, isinstance(table, pd.DataFrame))
+    keys = [id, step, *([] if label is None else [label])]
+    names = [name for name in frame.columns if name not in keys] if features is None else list(features)
+    missing = [name for name in [*keys, *names] if name not in frame.columns]
+    if missing:
+        raise InputError(
+            f"{source} has no column {', '.join(map(repr, missing))}; it has {', '.join(map(str, frame.columns))}"
+        )
+    if not names or frame.empty:
+        raise InputError(f"{source} has {'no rows' if names else 'no column of numbers'}; expected steps of sequences")
+    for name in keys:
+        empty = frame[name].isna().to_numpy()
+        if empty.any():
+            raise InputError(f"{place(int(empty.argmax()))} has no {name!r}; expected one in every row")
+    values = np.stack([_numbers(frame[name], name, place) for name in names], axis=1)
+    steps = _numbers(frame[step], step, place)
+    number, ids = pd.factorize(frame[id])
+    order = np.lexsort((steps, number))
+    twice = (np.diff(steps[order]) == 0) & (np.diff(number[order]) == 0)
+    if twice.any():
+        row = int(order[1:][twice].min())
+        raise InputError(
+            f"{place(row)} has the {step} {frame[step].iloc[row]} of {id} {ids[number[row]]} a second time"
+        )
+    starts = np.flatnonzero(np.diff(number[order], prepend=-1))
+    labels = None
+    if label is not None:
+        first = frame[label].iloc[order[starts]].to_numpy()
+        differs = frame[label].to_numpy() != first[number]
+        if differs.any():
+            row = int(differs.argmax())
+            raise InputError(
+                f"{place(row)} has the {label} {frame[label].iloc[row]}, and {id} {ids[number[row]]} has "
+                f"{first[number[row]]} elsewhere; expected one {label} a sequence"
+            )
+        labels = np.array(first.tolist())
+    return Labelled(source, tuple(np.split(values[order], starts[1:])), labels, tuple(map(str, names)))
+
+
+class _Place:
+    """What a row is called: its line in a file, or its number in a frame."""
+
+    def __init__(self, source: str, frame: bool) -> None:
+        self._source, self._frame = source, frame
+
+    def __call__(self, row: int) -> str:
+        return f"{self._source} row {row}" if self._frame else f"{self._source} line {row + 2}"
+
+
+def _read_csv(path: Path) -> pd.DataFrame:
+    """The cells of a CSV file; those of no column are guessed to be dates or truth values."""
+    import pandas as pd
+
+    if not path.is_file():
+        raise InputError(f"{path} {'is no file' if path.exists() else 'does not exist'}; expected a CSV file")
+    try:
+        frame: pd.DataFrame = pd.read_csv(path, index_col=False, skip_blank_lines=False)
+    except pd.errors.EmptyDataError:
+        raise InputError(f"{path} is empty; expected a header and rows") from None
+    except UnicodeError:
+        raise InputError(f"{path} is not a CSV file in UTF-8") from None
+    except (pd.errors.ParserError, pd.errors.ParserWarning) as error:
+        raise InputError(f"{path} is not a CSV file: {' '.join(str(error).split())}") from None
+    except OSError as error:
+        raise InputError(f"{path} cannot be read: {error.strerror or error}") from None
+    return frame
+
+
+def _numbers(column: pd.Series[Any], name: str, place: _Place) -> np.ndarray:
+    """(rows) float64."""
+    import pandas as pd
+
+    numbers = np.asarray(pd.to_numeric(column, errors="coerce"), dtype=float)
+    wrong = ~np.isfinite(numbers)
+    if wrong.any():
+        row = int(wrong.argmax())
+        cell = column.iloc[row]
+        said = "no value" if pd.isna(cell) else repr(str(cell))
+        raise InputError(f"{place(row)} has {said} in column {name!r}; expected a number; fill it in, or leave it out")
+    return numbers
