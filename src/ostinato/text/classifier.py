@@ -8,7 +8,6 @@ from typing import Any
 
 import numpy as np
 import torch
-from sklearn.base import BaseEstimator, ClassifierMixin
 from torch import Tensor
 
 from ..errors import InputError
@@ -33,8 +32,8 @@ PREDICTED_AT_ONCE, STEPS_AT_ONCE = 256, 100_000
 Labels = Sequence[Any]
 
 
-class TextClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
-    """Classifies texts, in the manner of scikit-learn.
+class TextClassifier:
+    """Classifies texts, in the manner of scikit-learn: `sklearn.base.clone` and its searches take it.
 
     from ostinato.text import TextClassifier
 
@@ -53,6 +52,8 @@ class TextClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         cut_: how many training texts were longer than `longest`.
     """
 
+    _estimator_type = "classifier"
+
     def __init__(self, **settings: Any) -> None:
         """
         Args:
@@ -66,6 +67,20 @@ class TextClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         if unknown:
             raise InputError(f"there is no setting {unknown[0]!r}; there are {', '.join(known)}")
         self.settings = Settings(**settings)
+
+    def __repr__(self) -> str:
+        return f"TextClassifier({', '.join(f'{name}={value!r}' for name, value in self.get_params().items())})"
+
+    def __sklearn_tags__(self) -> Any:
+        from sklearn.utils import ClassifierTags, InputTags, Tags, TargetTags
+
+        return Tags(
+            estimator_type=self._estimator_type,
+            target_tags=TargetTags(required=True),
+            classifier_tags=ClassifierTags(),
+            regressor_tags=None,
+            input_tags=InputTags(string=True, two_d_array=False, one_d_array=True),
+        )
 
     def get_params(self, deep: bool = True) -> dict[str, Any]:
         """All settings."""
