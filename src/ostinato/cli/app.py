@@ -7,13 +7,14 @@ from typing import Annotated
 import typer
 
 from .commands.cells import cells
+from .commands.classify import classify
 from .commands.forecast import forecast
 from .commands.look import look
 from .commands.predict import predict
 from .usage import Commands
 
 app = typer.Typer(cls=Commands, add_completion=False, pretty_exceptions_enable=False)
-for command in (forecast, predict, look, cells):
+for command in (forecast, classify, predict, look, cells):
     app.command()(command)
 
 

@@ -7,12 +7,12 @@ from pathlib import Path
 from typing import Any
 
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
 from ..forecast import Forecast, Plan, Settings, execute, make_plan, save
 from ..forecast.folder import PLOT, RUN
 from ..forecast.plot import draw
 from ..report.folder import free_folder, staged
+from .progress import epochs
 from .report import show_plan, show_result
 
 
@@ -48,19 +48,5 @@ def _free_folder(planned: Plan) -> Path:
 
 def train(console: Console, planned: Plan) -> Forecast:
     """Train and test, with a bar over the epochs."""
-    columns = (
-        TextColumn("[bold]training"), BarColumn(bar_width=32), MofNCompleteColumn(),
-        TextColumn("{task.fields[losses]}"), TimeElapsedColumn(),
-    )  # fmt: skip
-    with Progress(*columns, console=console, disable=not console.is_terminal) as progress:
-        task = progress.add_task("training", total=planned.settings.epochs, losses="loading Keras")
-
-        def advance(epoch: Any) -> None:
-            losses = f"loss {epoch.loss:.4g}"
-            if epoch.val_loss is not None:
-                losses += f", val_loss {epoch.val_loss:.4g}"
-            progress.update(task, completed=epoch.number, losses=losses)
-
-        result = execute(planned, advance)
-        progress.update(task, total=len(result.training.history))  # early stopping ends a full bar
-    return result
+    with epochs(console, planned.settings.epochs, "loading Keras") as advance:
+        return execute(planned, advance)

@@ -4,10 +4,37 @@ from __future__ import annotations
 
 from base64 import b64encode
 from collections.abc import Sequence
+from dataclasses import dataclass
 from html import escape
+from io import BytesIO
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
 
 #: Of one section: title, caption, and its picture as PNG on a light and on a dark ground.
 Part = tuple[str, str, bytes, bytes]
+
+
+@dataclass(frozen=True)
+class Grid:
+    """A section with a table.
+
+    Attributes:
+        title, caption: of the section.
+        columns: names.
+        rows: cells, as words.
+        numbers: the columns that hold numbers, and stand at the right.
+        strong: the row that stands out, or None.
+    """
+
+    title: str
+    caption: str
+    columns: Sequence[str]
+    rows: Sequence[Sequence[str]]
+    numbers: Sequence[int] = ()
+    strong: int | None = None
+
 
 _PAGE = """<!doctype html>
 <html lang="en">
@@ -28,6 +55,12 @@ h2 {{ font-size: 1.15rem; margin: 2.5rem 0 0.25rem; border-top: 1px solid var(--
 p {{ color: var(--quiet); margin: 0 0 0.75rem; max-width: 70ch; }}
 li {{ margin: 0.2rem 0; }}
 img {{ width: 100%; height: auto; display: block; }}
+div {{ overflow-x: auto; }}
+table {{ border-collapse: collapse; font-size: 0.92rem; }}
+th, td {{ padding: 0.25rem 0.75rem 0.25rem 0; text-align: left; vertical-align: top; overflow-wrap: anywhere;
+  border-bottom: 1px solid var(--line); }}
+.number {{ text-align: right; white-space: nowrap; font-variant-numeric: tabular-nums; }}
+.strong td {{ font-weight: 600; }}
 </style>
 </head>
 <body>
@@ -52,14 +85,49 @@ _PART = """<section>
 </section>"""
 
 
-def page(title: str, sentences: Sequence[str], parts: Sequence[Part]) -> str:
+_GRID = """<section>
+<h2>{title}</h2>
+<p>{caption}</p>
+<div><table>
+<thead><tr>{columns}</tr></thead>
+<tbody>
+{rows}
+</tbody>
+</table></div>
+</section>"""
+
+
+def page(title: str, sentences: Sequence[str], parts: Sequence[Part | Grid]) -> str:
     """The whole file."""
-    made = [
-        _PART.format(title=escape(title), caption=escape(caption), light=_embedded(light), dark=_embedded(dark))
-        for title, caption, light, dark in parts
-    ]
+    made = [_grid(part) if isinstance(part, Grid) else _picture(part) for part in parts]
     told = "\n".join(f"<li>{escape(sentence)}</li>" for sentence in sentences)
     return _PAGE.format(title=escape(title), sentences=told, parts="\n".join(made))
+
+
+def png(figure: Figure) -> bytes:
+    """A figure as the file that a section holds."""
+    buffer = BytesIO()
+    figure.savefig(buffer, format="png")
+    return buffer.getvalue()
+
+
+def _picture(part: Part) -> str:
+    title, caption, light, dark = part
+    return _PART.format(title=escape(title), caption=escape(caption), light=_embedded(light), dark=_embedded(dark))
+
+
+def _grid(grid: Grid) -> str:
+    def cells(kind: str, words: Sequence[str]) -> str:
+        marks = [' class="number"' if column in grid.numbers else "" for column in range(len(words))]
+        return "".join(f"<{kind}{mark}>{escape(word)}</{kind}>" for mark, word in zip(marks, words, strict=True))
+
+    strong = ' class="strong"'
+    rows = [
+        f"<tr{strong if number == grid.strong else ''}>{cells('td', row)}</tr>" for number, row in enumerate(grid.rows)
+    ]
+    return _GRID.format(
+        title=escape(grid.title), caption=escape(grid.caption), columns=cells("th", grid.columns), rows="\n".join(rows)
+    )
 
 
 def _embedded(png: bytes) -> str:

@@ -192,9 +192,7 @@ def _confusion(true: np.ndarray, probabilities: np.ndarray, several: bool) -> np
     return np.stack([(code == kind).sum(0) for kind in range(4)], 1)
 
 
-def _mistakes(
-    true: np.ndarray, probabilities: np.ndarray, names: Sequence[str], several: bool
-) -> tuple[Mistake, ...]:
+def _mistakes(true: np.ndarray, probabilities: np.ndarray, names: Sequence[str], several: bool) -> tuple[Mistake, ...]:
     decided = _decided(probabilities, several)
     sure = np.maximum(probabilities, 1 - probabilities) if several else probabilities
     wrong = (decided != true) if several else (np.arange(len(names)) == decided[:, None]) & (decided != true)[:, None]

@@ -12,7 +12,7 @@ import numpy as np
 from .classifier import Labels, keys, targets
 
 #: The strengths of regularisation that the validation texts choose from; the larger, the weaker.
-STRENGTHS = (1.0, 3.0, 10.0, 30.0)
+STRENGTHS = (3.0, 10.0, 30.0)
 
 
 @dataclass(frozen=True)
@@ -49,7 +49,7 @@ def bag_of_ngrams(
     classes: np.ndarray,
     several: bool,
 ) -> Bag:
-    """Logistic regression on the tf-idf of words and of pairs of neighbours (Wang & Manning 2012 show how strong it is).
+    """Logistic regression on the tf-idf of words and of pairs of neighbours: a strong one (Wang & Manning 2012).
 
     The validation texts choose the strength of regularisation; with it the model is fitted on training and validation
     texts together, which is the most that can be had of them.

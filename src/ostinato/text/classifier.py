@@ -116,7 +116,9 @@ class TextClassifier:
         """
         check_texts(texts, labels)
         if validation is None:
-            stay, apart = set_apart(keys(labels), self.settings.validation_size, self.settings.seed, "--validation-size")
+            stay, apart = set_apart(
+                keys(labels), self.settings.validation_size, self.settings.seed, "--validation-size"
+            )
             validation = ([texts[row] for row in apart], [labels[row] for row in apart])
             texts, labels = [texts[row] for row in stay], [labels[row] for row in stay]
         check_texts(*validation)

@@ -177,13 +177,15 @@ def _separator(words: str) -> str:
 def _json(words: str, path: Path) -> pd.DataFrame:
     """An object a line, or one list of objects."""
     whole = words.lstrip().startswith("[")
-    objects, number = [], 0
-    try:
-        for number, line in enumerate([words] if whole else words.split("\n")):
-            objects += json.loads(line) if whole else [json.loads(line)] if line.strip() else []
-    except json.JSONDecodeError as error:
-        line = number + error.lineno
-        raise InputError(f"{path}: line {line} is not JSON ({error.msg}); expected an object a line") from None
+    objects: list[Any] = []
+    for number, line in enumerate([words] if whole else words.split("\n")):
+        if not line.strip():
+            continue
+        try:
+            objects += json.loads(line) if whole else [json.loads(line)]
+        except json.JSONDecodeError as error:
+            said = f"line {number + error.lineno} is not JSON ({error.msg})"
+            raise InputError(f"{path}: {said}; expected an object a line") from None
     if not all(isinstance(one, dict) for one in objects):
         raise InputError(f"{path} holds something else than objects; expected an object a line")
     return pd.DataFrame(objects)
