@@ -11,10 +11,11 @@ from .commands.classify import classify
 from .commands.forecast import forecast
 from .commands.look import look
 from .commands.predict import predict
+from .commands.write import write
 from .usage import Commands
 
 app = typer.Typer(cls=Commands, add_completion=False, pretty_exceptions_enable=False)
-for command in (forecast, classify, predict, look, cells):
+for command in (forecast, classify, write, predict, look, cells):
     app.command()(command)
 
 

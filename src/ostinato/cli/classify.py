@@ -73,11 +73,6 @@ def run(reading: Reading, preset: str, changes: dict[str, Any], place: Place) ->
         raise InputError(
             f"{flag} is for sequences of numbers (.npz, .npy, .ts, or CSV with --id); texts are classified"
         )
-    if preset == "tutorial":
-        from . import classify_tutorial
-
-        classify_tutorial.run(reading, changes, place)
-        return
     _run_texts(reading, preset, changes, place)
 
 
@@ -102,7 +97,7 @@ def _run_texts(reading: Reading, preset: str, changes: dict[str, Any], place: Pl
             line(console, "note", ABOUT, "yellow")
         show_source(console, plan.train.source, plan.train.text, plan.train.label, plan.classes)
         line(console, "split", saved.parts(plan))
-        with epochs(console, chosen.epochs, "learning subwords") as advance:
+        with epochs(console, chosen.passes(len(plan.train))[0], "learning subwords") as advance:
             result = execute(plan, advance)
         saved.save(result, whole)
     line(console, "model", saved.network(result.classifier))

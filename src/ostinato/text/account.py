@@ -141,8 +141,8 @@ def _decided(probabilities: np.ndarray, several: bool) -> np.ndarray:
 
 
 def _right(true: np.ndarray, probabilities: np.ndarray, several: bool) -> np.ndarray:
-    same: np.ndarray = _decided(probabilities, several) == true
-    return same.all(1) if several else same
+    same = np.asarray(_decided(probabilities, several) == true)
+    return np.asarray(same.all(1)) if several else same
 
 
 def _score(name: str, true: np.ndarray, probabilities: np.ndarray, right: np.ndarray, several: bool) -> Score:
@@ -201,7 +201,7 @@ def _mistakes(true: np.ndarray, probabilities: np.ndarray, names: Sequence[str],
 
     def words(labels: np.ndarray) -> str:
         if several:
-            return ", ".join(names[k] for k in np.flatnonzero(labels)) or "none"
+            return ", ".join(names[int(k)] for k in np.flatnonzero(labels)) or "none"
         return names[int(labels)]
 
     return tuple(Mistake(row, words(true[row]), words(decided[row]), float(surest[row])) for row in rows)

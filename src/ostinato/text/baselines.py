@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from .classifier import Labels, keys, targets
+from .labels import Labels, keys, targets
 
 #: The strengths of regularisation that the validation texts choose from; the larger, the weaker.
 STRENGTHS = (3.0, 10.0, 30.0)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 import torch
@@ -13,11 +13,11 @@ from torch import Tensor
 from ..errors import InputError
 from ..report.folder import Kind, damaged, read, staged, write
 from ..sequences.batches import Batches
-from ..sequences.network import Encoder, Network
-from ..sequences.pooling import pieces
+from ..sequences.network import Encoder, Network, pooled_size
 from ..sequences.ragged import Ragged
 from ..sequences.training import Epoch, Training, answers, seed_all, train
 from ..sequences.training import Settings as TrainingSettings
+from .labels import Labels, check_texts, chosen, classes_of, is_several, keys, targets
 from .settings import Settings
 from .split import set_apart
 from .subwords import Subwords
@@ -27,9 +27,6 @@ RUN = Kind("run", CONFIG, "ostinato.text", 1, "ostinato classify")
 
 #: Texts, and subwords with what fills up the shorter texts, that are predicted at once; does not change the result.
 PREDICTED_AT_ONCE, STEPS_AT_ONCE = 256, 100_000
-
-#: Labels of texts: one each, or several each.
-Labels = Sequence[Any]
 
 
 class TextClassifier:
@@ -53,6 +50,9 @@ class TextClassifier:
     """
 
     _estimator_type = "classifier"
+    #: The class of its settings, and the name of the preset that makes it.
+    kind: ClassVar[type[Settings]] = Settings
+    preset: ClassVar[str] = "default"
 
     def __init__(self, **settings: Any) -> None:
         """
@@ -62,14 +62,14 @@ class TextClassifier:
         Raises:
             InputError: there is no such setting, or it is out of range.
         """
-        known = Settings.__dataclass_fields__
+        known = self.kind.__dataclass_fields__
         unknown = [name for name in settings if name not in known]
         if unknown:
             raise InputError(f"there is no setting {unknown[0]!r}; there are {', '.join(known)}")
-        self.settings = Settings(**settings)
+        self.settings = self.kind(**settings)
 
     def __repr__(self) -> str:
-        return f"TextClassifier({', '.join(f'{name}={value!r}' for name, value in self.get_params().items())})"
+        return f"{type(self).__name__}({', '.join(f'{name}={value!r}' for name, value in self.get_params().items())})"
 
     def __sklearn_tags__(self) -> Any:
         from sklearn.utils import ClassifierTags, InputTags, Tags, TargetTags
@@ -116,9 +116,8 @@ class TextClassifier:
         """
         check_texts(texts, labels)
         if validation is None:
-            stay, apart = set_apart(
-                keys(labels), self.settings.validation_size, self.settings.seed, "--validation-size"
-            )
+            size, seed = self.settings.validation_size, self.settings.seed
+            stay, apart = set_apart(keys(labels), size, seed, "--validation-size")
             validation = ([texts[row] for row in apart], [labels[row] for row in apart])
             texts, labels = [texts[row] for row in stay], [labels[row] for row in stay]
         check_texts(*validation)
@@ -129,30 +128,44 @@ class TextClassifier:
         sequences, self.cut_ = self.subwords_.encode_and_count(texts, settings.longest)
         watched = self.subwords_.encode(validation[0], settings.longest)
         seed_all(settings.seed)
-        self.network_ = build(settings, len(self.subwords_), len(self.classes_))
+        self.network_ = self.build()
         if prepare is not None:
             prepare(self.network_, sequences)
-        generator = torch.Generator().manual_seed(settings.seed)
-        loss: Callable[[Tensor, Tensor], Tensor] = (
-            torch.nn.functional.binary_cross_entropy_with_logits if self.several_ else torch.nn.functional.cross_entropy
-        )
-        self.training_: Training = train(
-            self.network_,
-            Batches(sequences, self._targets(labels), settings.batch_size, True, generator),
-            Batches(watched, self._targets(validation[1]), PREDICTED_AT_ONCE, steps=STEPS_AT_ONCE),
-            loss,
-            training_settings(settings),
-            on_epoch,
-        )
+        wanted = [targets(some, self.classes_, self.several_) for some in (labels, validation[1])]
+        self.training_ = self._train((sequences, wanted[0]), (watched, wanted[1]), on_epoch)
         return self
 
-    def _targets(self, labels: Labels) -> Tensor:
-        """(n) numbers of classes; or (n, classes) of 0 and 1.
+    def build(self) -> Any:
+        """An untrained network from packed subwords to (texts, classes) scores, for the vocabulary and the classes."""
+        settings = self.settings
+        embedding = torch.nn.Embedding(len(self.subwords_), settings.embedding)
+        torch.nn.init.normal_(embedding.weight, std=0.1)
+        encoder = Encoder(
+            settings.embedding, settings.cell, settings.units, settings.layers, settings.bidirectional, settings.dropout
+        )
+        head = torch.nn.Linear(pooled_size(encoder, settings.pooling), len(self.classes_))
+        return Network(
+            embedding, encoder, settings.pooling, head, input_dropout=settings.input_dropout, dropout=settings.dropout
+        )
 
-        Raises:
-            InputError: a label is none of the classes.
-        """
-        return targets(labels, self.classes_, self.several_)
+    def _train(
+        self,
+        known: tuple[Ragged, Tensor],
+        watched: tuple[Ragged, Tensor],
+        on_epoch: Callable[[Epoch], None] | None,
+    ) -> Training:
+        settings = self.settings
+        names = ("learning_rate", "weight_decay", "schedule", "seed")
+        epochs, patience = settings.passes(len(known[0]))
+        several, one = torch.nn.functional.binary_cross_entropy_with_logits, torch.nn.functional.cross_entropy
+        return train(
+            self.network_,
+            Batches(*known, settings.batch_size, True),
+            Batches(*watched, PREDICTED_AT_ONCE, steps=STEPS_AT_ONCE),
+            several if self.several_ else one,
+            TrainingSettings(epochs, patience, **{name: getattr(settings, name) for name in names}),
+            on_epoch,
+        )
 
     def predict_proba(self, texts: Sequence[str]) -> np.ndarray:
         """(n, classes): the probability of each class, or of each label where there may be several.
@@ -197,13 +210,12 @@ class TextClassifier:
 
     def write(self, folder: Path, more: dict[str, Any] | None = None) -> None:
         """As `save`, into a folder that exists, with more entries in its `config.json`."""
-        from safetensors.torch import save_file
-
-        save_file({name: one.contiguous() for name, one in self.network_.state_dict().items()}, folder / MODEL)
+        self._write_weights(folder)
         self.subwords_.save(folder / TOKENIZER)
         content = {
             "format": RUN.format,
             "version": RUN.version,
+            "preset": self.preset,
             "settings": vars(self.settings),
             "classes": self.classes_.tolist(),
             "several": self.several_,
@@ -217,8 +229,6 @@ class TextClassifier:
         Raises:
             InputError: the folder is something else, is damaged, or of another version.
         """
-        from safetensors.torch import load_file
-
         folder = Path(folder)
         config = read(folder, RUN)
         try:
@@ -231,102 +241,33 @@ class TextClassifier:
             classifier.subwords_ = Subwords.load(folder / TOKENIZER)
         except (OSError, ValueError) as error:
             raise damaged(folder / TOKENIZER, error, RUN) from None
-        classifier.network_ = build(classifier.settings, len(classifier.subwords_), len(classifier.classes_))
-        try:
-            classifier.network_.load_state_dict(load_file(folder / MODEL))
-        except Exception as error:  # safetensors and torch raise their own
-            raise damaged(folder / MODEL, error, RUN) from None
-        classifier.network_.eval()
+        classifier.network_ = classifier.build()
+        classifier._read_weights(folder)
         return classifier
 
+    def parameters(self) -> int:
+        """How many numbers were trained."""
+        return sum(weight.numel() for weight in self.network_.parameters())
 
-def build(settings: Settings, vocabulary: int, classes: int) -> Network:
-    """An untrained network from packed subwords to (texts, classes) scores."""
-    embedding = torch.nn.Embedding(vocabulary, settings.embedding)
-    torch.nn.init.normal_(embedding.weight, std=0.1)
-    encoder = Encoder(
-        settings.embedding, settings.cell, settings.units, settings.layers, settings.bidirectional, settings.dropout
-    )
-    head = torch.nn.Linear(encoder.output_size * len(pieces(settings.pooling)), classes)
-    return Network(
-        embedding, encoder, settings.pooling, head, input_dropout=settings.input_dropout, dropout=settings.dropout
-    )
+    def described(self) -> str:
+        """The network without its vocabulary, for people."""
+        settings = self.settings
+        ways = "bidirectional " if settings.bidirectional else ""
+        return (
+            f"embedding {settings.embedding}, {ways}{settings.cell} {settings.layers}x{settings.units}, "
+            f"{settings.pooling} pooling"
+        )
 
+    def _write_weights(self, folder: Path) -> None:
+        from safetensors.torch import save_file
 
-def training_settings(settings: Settings) -> TrainingSettings:
-    """What of the settings concerns training."""
-    names = ("epochs", "patience", "learning_rate", "weight_decay", "schedule", "seed")
-    return TrainingSettings(**{name: getattr(settings, name) for name in names})
+        save_file({name: one.contiguous() for name, one in self.network_.state_dict().items()}, folder / MODEL)
 
+    def _read_weights(self, folder: Path) -> None:
+        from safetensors.torch import load_file
 
-def check_texts(texts: Sequence[str], labels: Labels | None = None) -> None:
-    """
-    Raises:
-        InputError: a text is empty or none, or there are not as many labels.
-    """
-    if isinstance(texts, str):
-        raise InputError("texts is one text; expected a list of them")
-    if not len(texts):
-        raise InputError("there are no texts; expected at least 1")
-    for row, text in enumerate(texts):
-        if not isinstance(text, str) or not text.strip():
-            what = "empty" if isinstance(text, str) else f"{text!r:.40}"
-            raise InputError(f"text {row} is {what}; expected a text that is not empty")
-    if labels is not None and len(labels) != len(texts):
-        raise InputError(f"there are {len(labels)} labels for {len(texts)} texts; expected one each")
-
-
-def is_several(labels: Labels) -> bool:
-    """Whether a text may have several labels."""
-    return isinstance(labels[0], (tuple, list, set, frozenset))
-
-
-def keys(labels: Labels) -> list[Any]:
-    """Labels, or the labels of each text sorted, as what can be compared."""
-    return [tuple(sorted(one)) for one in labels] if is_several(labels) else list(labels)
-
-
-def classes_of(labels: Labels) -> np.ndarray:
-    """The labels that occur, sorted.
-
-    Raises:
-        InputError: there are fewer than two classes; or no labels where there may be several.
-    """
-    if is_several(labels):
-        found = np.unique([label for some in labels for label in some])
-        if not len(found):
-            raise InputError("no text has a label; expected at least one label that some have and others have not")
-        return found
-    found = np.unique(np.asarray(labels))
-    if len(found) < 2:
-        raise InputError(f"all texts have the label {found[0]!r}; expected at least two classes")
-    return found
-
-
-def targets(labels: Labels, classes: np.ndarray, several: bool) -> Tensor:
-    """(n) numbers of classes; or (n, classes) of 0 and 1.
-
-    Raises:
-        InputError: a label is none of the classes.
-    """
-    numbers = {one: number for number, one in enumerate(classes.tolist())}
-    given = keys(labels)
-    flat = {one for some in given for one in some} if several else set(given)
-    unseen = sorted(str(one) for one in flat if one not in numbers)
-    if unseen:
-        known = ", ".join(map(str, classes[:10])) + (" ..." if len(classes) > 10 else "")
-        raise InputError(f"the label {unseen[0]!r} is none of those trained on ({known})")
-    if not several:
-        return torch.tensor([numbers[one] for one in given])
-    marks = torch.zeros(len(given), len(classes))
-    for row, some in enumerate(given):
-        for one in some:
-            marks[row, numbers[one]] = 1
-    return marks
-
-
-def chosen(probabilities: np.ndarray, classes: np.ndarray, several: bool) -> Any:
-    """(n) likeliest labels; or a list of tuples of all that are likelier than not."""
-    if several:
-        return [tuple(classes[row > 0.5].tolist()) for row in probabilities]
-    return classes[probabilities.argmax(1)]
+        try:
+            self.network_.load_state_dict(load_file(folder / MODEL))
+        except Exception as error:  # safetensors and torch raise their own
+            raise damaged(folder / MODEL, error, RUN) from None
+        self.network_.eval()

@@ -14,8 +14,8 @@ from ..sequences.metrics import Calibration
 from ..sequences.training import Training
 from .account import Account
 
-#: Classes of which a confusion matrix has room for the numbers, and the names of which it has room for.
-WRITTEN, NAMED = 12, 40
+#: Most classes of which a confusion matrix has room for the numbers, and pixels of the picture for each name.
+WRITTEN, NAMED = 12, 22
 
 
 def draw_confusion(found: Account, *, dark: bool = False, size: Size = SIZE) -> Figure:
@@ -31,7 +31,7 @@ def draw_confusion(found: Account, *, dark: bool = False, size: Size = SIZE) -> 
     image = panel.imshow(shares, cmap=style(dark).rising, vmin=0, vmax=1)
     names = shortened(found.classes, 18)
     count = len(names)
-    places = np.arange(count) if count <= NAMED else np.linspace(0, count - 1, NAMED).round().astype(int)
+    places = np.arange(0, count, -(-count * NAMED // min(size)))
     tidy(panel, dark, "Of each true class, what it was taken for", "predicted", "true", grid=False)
     panel.set_xticks(places, [names[k] for k in places], rotation=0 if max(map(len, names)) * count < 60 else 90)
     panel.set_yticks(places, [names[k] for k in places])
@@ -46,7 +46,7 @@ def draw_confusion(found: Account, *, dark: bool = False, size: Size = SIZE) -> 
             )  # fmt: skip
     bar = figure.colorbar(image, ax=panel, pad=0.02, aspect=30, format=PercentFormatter(1, decimals=0))
     bar.ax.tick_params(colors=style(dark).text, labelsize=8)
-    bar.outline.set_visible(False)  # type: ignore[operator]
+    bar.outline.set_visible(False)
     return figure
 
 

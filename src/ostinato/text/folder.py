@@ -12,11 +12,23 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from ..report.folder import read
 from .account import BAG
-from .classifier import TextClassifier
+from .classifier import RUN, TextClassifier
 from .made import ABOUT
 from .report import PREDICTIONS, Story, shown, write_story
 from .run import Classification, Plan
+from .tutorial import TutorialClassifier
+
+
+def load(folder: str | Path) -> TextClassifier:
+    """The classifier of a run, of whatever preset.
+
+    Raises:
+        InputError: the folder is none of a run of texts, is damaged, or of another version.
+    """
+    preset = read(Path(folder), RUN).get("preset")
+    return (TutorialClassifier if preset == TutorialClassifier.preset else TextClassifier).load(folder)
 
 
 def save(result: Classification, folder: Path) -> None:
@@ -54,12 +66,10 @@ def sentences(result: Classification) -> list[str]:
 def network(classifier: TextClassifier) -> str:
     """The network in a line."""
     settings, training = classifier.settings, classifier.training_
-    ways = "bidirectional " if settings.bidirectional else ""
-    count = sum(weight.numel() for weight in classifier.network_.parameters())
     return (
-        f"{len(classifier.subwords_):,} subwords ({settings.subwords}), embedding {settings.embedding}, {ways}"
-        f"{settings.cell} {settings.layers}x{settings.units}, {settings.pooling} pooling; {count:,} parameters; "
-        f"{training.seconds:.1f} s for {len(training.history)} epochs, weights of epoch {training.best}"
+        f"{len(classifier.subwords_):,} subwords ({settings.subwords}), {classifier.described()}; "
+        f"{classifier.parameters():,} parameters; {training.seconds:.1f} s for {len(training.history)} epochs, "
+        f"weights of epoch {training.best}"
     )
 
 

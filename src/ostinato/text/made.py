@@ -12,7 +12,7 @@ ABOUT = (
     "no file was given, so these are made-up reviews (not real data): each says as much good as bad, "
     "and what it says last is its label; words and pairs of words cannot tell, only their order can"
 )
-COUNT, SEED = 6000, 0
+COUNT, SEED = 4000, 0
 
 _GOOD = ("wonderful", "moving", "clever", "funny", "beautiful", "gripping", "charming", "brilliant")
 _BAD = ("dull", "clumsy", "boring", "awful", "tiresome", "shallow", "noisy", "predictable")

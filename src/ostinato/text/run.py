@@ -13,11 +13,13 @@ from ..errors import InputError
 from ..sequences.training import Epoch
 from .account import BAG, MAJORITY, NETWORK, Account, account
 from .baselines import Bag, bag_of_ngrams, majority
-from .classifier import TextClassifier, classes_of, keys, targets
+from .classifier import TextClassifier
+from .labels import classes_of, keys, targets
 from .made import made_reviews
-from .settings import Settings
+from .settings import Settings, TutorialSettings
 from .split import set_apart
 from .table import Table, read
+from .tutorial import TutorialClassifier
 
 #: A file, a frame or texts that were read; None is the task that the project makes itself.
 TableLike = str | Path | pd.DataFrame | Table | None
@@ -144,7 +146,8 @@ def execute(plan: Plan, on_epoch: Callable[[Epoch], None] | None = None) -> Clas
         InputError: training diverged, or needs more memory than there is.
     """
     parts = [(part.texts, part.labels or []) for part in (plan.train, plan.validation, plan.test)]
-    classifier = TextClassifier(**vars(plan.settings)).fit(*parts[0], parts[1], on_epoch=on_epoch)
+    made = TutorialClassifier if isinstance(plan.settings, TutorialSettings) else TextClassifier
+    classifier = made(**vars(plan.settings)).fit(*parts[0], parts[1], on_epoch=on_epoch)
     sequences, cut = classifier.subwords_.encode_and_count(plan.test.texts, plan.settings.longest)
     probabilities = classifier.probabilities(sequences)
     bag = bag_of_ngrams(parts[0], parts[1], parts[2][0], plan.classes, plan.several)
@@ -159,7 +162,7 @@ def execute(plan: Plan, on_epoch: Callable[[Epoch], None] | None = None) -> Clas
         plan,
         classifier,
         bag,
-        account(true, found, plan.classes, plan.several),
+        account(true, found, plan.classes.tolist(), plan.several),
         _predictions(plan, classifier, probabilities),
         cut,
     )

@@ -6,7 +6,13 @@ from dataclasses import dataclass, fields
 from typing import Any
 
 from ..errors import InputError
+from ..sequences.network import cell_of
+from ..sequences.pooling import pieces
+from ..sequences.training import SCHEDULES, Schedule
 from .subwords import KINDS, Kind
+
+#: Updates of the weights that few texts, too, are trained with at most, and that may pass without a gain.
+UPDATES, PATIENCE = 800, 300
 
 
 @dataclass(frozen=True)
@@ -26,8 +32,9 @@ class Settings:
         pooling: "last", "mean", "max", or several joined by "+": how a text's steps become one vector.
         input_dropout: share of the embedding's numbers that training drops.
         dropout: share of the pooled numbers that training drops, and of each layer's outputs below another.
-        epochs: most passes over the training texts.
+        epochs: most passes over the training texts; None is 5, or as many as make `UPDATES` where those are more.
         patience: epochs without a better validation loss before training stops; then the best weights are restored.
+            None is 2, or as many as make `PATIENCE` updates.
         batch_size: texts a training step.
         learning_rate: of Adam, the highest of the schedule.
         schedule: of the learning rate: "constant", or "linear" or "cosine" down to 0 at the last of `epochs`.
@@ -49,11 +56,11 @@ class Settings:
     pooling: str = "max+mean"
     input_dropout: float = 0.5
     dropout: float = 0.5
-    epochs: int = 8
-    patience: int = 2
+    epochs: int | None = None
+    patience: int | None = None
     batch_size: int = 64
     learning_rate: float = 0.002
-    schedule: str = "constant"
+    schedule: Schedule = "linear"
     weight_decay: float = 0.0
     test_size: float = 0.2
     validation_size: float = 0.1
@@ -64,15 +71,13 @@ class Settings:
         Raises:
             InputError: naming the setting that is out of range.
         """
-        from ..sequences.network import cell_of
-        from ..sequences.pooling import pieces
-        from ..sequences.training import SCHEDULES
-
         least = {"vocabulary": 260, "longest": 2}
         for name in (
             "vocabulary", "longest", "embedding", "units", "layers", "epochs", "patience", "batch_size",
         ):  # fmt: skip
             value, low = getattr(self, name), least.get(name, 1)
+            if value is None and name in ("epochs", "patience"):
+                continue
             if not isinstance(value, int) or value < low:
                 raise InputError(f"{_flag(name)} is {value}; expected a whole number of at least {low}")
         for name in ("input_dropout", "dropout"):
@@ -94,23 +99,39 @@ class Settings:
         cell_of(self.cell)
         pieces(self.pooling)
 
+    def passes(self, texts: int) -> tuple[int, int]:
+        """Most epochs, and how many without a gain, for so many training texts."""
+        updates = -(-texts // self.batch_size)
+        epochs = self.epochs or max(5, -(-UPDATES // updates))
+        return epochs, self.patience or max(2, -(-PATIENCE // updates))
+
 
 def _flag(name: str) -> str:
     return "--" + name.replace("_", "-")
 
 
-#: The network of the well-known tutorial on classifying film reviews, as it is taught; see `tutorial`.
-TUTORIAL = Settings(
-    vocabulary=8185,
-    longest=10**6,
-    pooling="last",
-    input_dropout=0.0,
-    dropout=0.0,
-    epochs=10,
-    patience=10,
-    learning_rate=0.001,
-)
-PRESETS = {"default": Settings(), "tutorial": TUTORIAL}
+@dataclass(frozen=True)
+class TutorialSettings(Settings):
+    """Those of the network of the well-known tutorial on film reviews, as it is taught; see `tutorial`."""
+
+    vocabulary: int = 8185
+    longest: int = 10**6
+    pooling: str = "last"
+    input_dropout: float = 0.0
+    dropout: float = 0.0
+    epochs: int | None = 10
+    learning_rate: float = 0.001
+    schedule: Schedule = "constant"
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        for name in ("cell", "layers", "bidirectional", "pooling", "input_dropout", "dropout", "schedule",
+                     "weight_decay", "patience"):  # fmt: skip
+            if getattr(self, name) != getattr(TutorialSettings, name):
+                raise InputError(f"{_flag(name)} is no choice of --preset tutorial, whose network is as it is taught")
+
+
+PRESETS: dict[str, Settings] = {"default": Settings(), "tutorial": TutorialSettings()}
 
 
 def preset(name: str, **changes: Any) -> Settings:
@@ -125,4 +146,4 @@ def preset(name: str, **changes: Any) -> Settings:
     if unknown:
         raise InputError(f"there is no setting {', '.join(sorted(unknown))}")
     chosen = {key: value for key, value in changes.items() if value is not None}
-    return Settings(**{**vars(PRESETS[name]), **chosen})
+    return type(PRESETS[name])(**{**vars(PRESETS[name]), **chosen})

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterable, Sequence
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 import torch
@@ -67,7 +67,7 @@ class Subwords:
         tokenizer = _bpe() if kind == "bpe" else _unigram()
         normal = [normalizers.NFC(), *([normalizers.Lowercase()] if lowercase else [])]
         tokenizer.normalizer = normalizers.Sequence(normal)
-        common = {"vocab_size": size, "special_tokens": list(SPECIAL), "show_progress": False}
+        common: dict[str, Any] = {"vocab_size": size, "special_tokens": list(SPECIAL), "show_progress": False}
         trainer = (
             trainers.BpeTrainer(**common, initial_alphabet=pre_tokenizers.ByteLevel.alphabet())
             if kind == "bpe"
