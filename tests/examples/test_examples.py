@@ -75,3 +75,25 @@ def test_normalisation(program: Program) -> None:
     found = program("normalisation")(["--epochs", "4", "--seeds", "1"])
     assert list(found) == ["none", "batch", "layer"]
     assert found["layer"][0] > found["none"][0] > 0.3
+
+
+def test_sequence_to_sequence(program: Program, tmp_path: Path) -> None:
+    plot = tmp_path / "attention.png"
+    size = ["--epochs", "3", "--rows", "1500", "--batch", "32", "--rate", "1e-2", "--beam", "2", "--plot", str(plot)]
+    shares = program("sequence_to_sequence")(size)
+    assert min(shares) > 0.05
+    assert plot.read_bytes().startswith(b"\x89PNG")
+
+
+def test_sequence_to_sequence_of_other_making(program: Program, tmp_path: Path) -> None:
+    plot = tmp_path / "attention.png"
+    size = ["--epochs", "1", "--rows", "100", "--hidden", "8", "--cell", "lstm", "--plot", str(plot)]
+    shares = program("sequence_to_sequence")(["--task", "addition", "--reverse", "--no-attention", *size])
+    assert max(shares) < 0.1
+    assert not plot.exists()
+
+
+def test_sequence_to_sequence_refuses_what_cannot_be(program: Program, capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit, match="2"):
+        program("sequence_to_sequence")(["--hidden", "7"])
+    assert "--hidden is even" in capsys.readouterr().err
