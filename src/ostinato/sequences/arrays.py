@@ -58,11 +58,12 @@ def _load(path: Path) -> np.ndarray | dict[str, np.ndarray]:
     if not path.is_file():
         raise InputError(f"{path} {'is no file' if path.exists() else 'does not exist'}; expected a .npz or .npy file")
     try:
-        content = np.load(path, allow_pickle=False)
-        if isinstance(content, np.ndarray):
-            return content
-        with content:
-            return {name: content[name] for name in content.files}
+        with path.open("rb") as file:
+            if not file.read(6).startswith((b"\x93NUMPY", b"PK\x03\x04")):
+                raise ValueError("no array")
+            file.seek(0)
+            content = np.load(file, allow_pickle=False)
+            return content if isinstance(content, np.ndarray) else {name: content[name] for name in content.files}
     except (OSError, ValueError, EOFError, BadZipFile) as error:
         said = "it holds objects, not numbers" if "allow_pickle" in str(error) else "it is none of NumPy's files"
         raise InputError(f"{path} cannot be read: {said}; expected arrays in a .npz or .npy file") from None

@@ -66,7 +66,7 @@ class Estimator(ABC):
     validation_size: float = 0.15
     batch_size: int = 32
     batch_steps: int | None = None
-    learning_rate: float = 2e-3
+    learning_rate: float = 5e-3
     weight_decay: float = 0.0
     clip: float | None = 1.0
     schedule: Schedule = "constant"
@@ -233,7 +233,7 @@ class Whole(Estimator):
         pooling: what the head sees of a sequence: "last", "mean", "max", or several joined by "+".
     """
 
-    pooling: str = "max+mean"
+    pooling: str = "mean"
 
     def build(self, features: int, outputs: int) -> torch.nn.Module:
         encoder = self._encoder(features)

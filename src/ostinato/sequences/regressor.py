@@ -74,7 +74,8 @@ class SequenceRegressor(Whole):
         Raises:
             InputError: X is malformed, or has other features than those trained on.
         """
-        predicted = self.target_scaling_.invert(torch.stack(self._answer(X)))
+        answer = torch.stack(self._answer(X))
+        predicted = self.target_scaling_.invert(answer)
         return predicted[:, 0] if self.one_target_ else predicted
 
     def score(self, X: Any, y: Any) -> float:

@@ -1,0 +1,270 @@
+"""The estimators: what they learn, what they refuse, and scikit-learn's manners."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pytest
+from sklearn.base import clone, is_classifier, is_regressor
+from sklearn.exceptions import NotFittedError
+from sklearn.model_selection import cross_val_score
+
+from ostinato.errors import InputError
+from ostinato.sequences import (
+    SequenceClassifier,
+    SequenceRegressor,
+    SequenceTagger,
+    SequenceTranscriber,
+)
+
+from .conftest import Sequences
+
+QUICK: dict[str, Any] = {
+    "units": 8,
+    "epochs": 8,
+    "batch_size": 8,
+    "learning_rate": 0.02,
+    "dropout": 0.0,
+    "pooling": "mean",
+}
+STEPWISE = {name: value for name, value in QUICK.items() if name != "pooling"}
+TINY = {**QUICK, "epochs": 1, "units": 2}
+
+
+@pytest.fixture(scope="module")
+def classifier(waves: Sequences) -> SequenceClassifier:
+    X, y = waves
+    return SequenceClassifier(**QUICK).fit(X[:40], y[:40])
+
+
+def test_a_classifier_learns_classes(waves: Sequences, classifier: SequenceClassifier) -> None:
+    X, y = waves
+    assert classifier.classes_.tolist() == ["fast", "slow"]
+    assert classifier.score(X[40:], y[40:]) >= 0.9
+    probabilities = classifier.predict_proba(X[40:])
+    assert probabilities.shape == (20, 2)
+    np.testing.assert_allclose(probabilities.sum(axis=1), 1)
+    assert (classifier.predict(X[40:]) == classifier.classes_[probabilities.argmax(axis=1)]).all()
+
+
+def test_predictions_do_not_depend_on_what_is_predicted_beside(
+    waves: Sequences, classifier: SequenceClassifier
+) -> None:
+    X, _ = waves
+    alone = np.concatenate([classifier.predict_proba([one]) for one in X[40:45]])
+    np.testing.assert_allclose(classifier.predict_proba(X[40:])[:5], alone, rtol=1e-5)
+
+
+def test_the_scale_of_a_feature_does_not_matter(waves: Sequences, classifier: SequenceClassifier) -> None:
+    X, y = waves
+    moved = [one * [1e3, 0.25] + [-1e4, 8] for one in X]
+    other = SequenceClassifier(**QUICK).fit(moved[:40], y[:40])
+    np.testing.assert_allclose(other.predict_proba(moved[40:]), classifier.predict_proba(X[40:]), atol=0.05)
+
+
+def test_a_seed_gives_the_same_network(waves: Sequences, classifier: SequenceClassifier) -> None:
+    X, y = waves
+    again = SequenceClassifier(**QUICK).fit(X[:40], y[:40])
+    assert (again.predict_proba(X) == classifier.predict_proba(X)).all()
+    other = SequenceClassifier(**{**QUICK, "seed": 1}).fit(X[:40], y[:40])
+    assert (other.predict_proba(X) != classifier.predict_proba(X)).any()
+
+
+def test_arrays_and_lists_are_the_same() -> None:
+    X = np.random.default_rng(0).normal(size=(12, 6))
+    y = [0, 1] * 6
+    fits = [SequenceClassifier(**TINY).fit(given, y) for given in (X, X[:, :, None], list(X), X.tolist())]
+    assert len({one.predict_proba(X).tobytes() for one in fits}) == 1
+
+
+def test_labels_of_whole_numbers_and_of_truth_values() -> None:
+    X = np.random.default_rng(0).normal(size=(12, 6, 1))
+    assert SequenceClassifier(**TINY).fit(X, [7, 3] * 6).classes_.tolist() == [3, 7]
+    assert SequenceClassifier(**TINY).fit(X, [True, False] * 6).predict(X).dtype == bool
+
+
+def test_several_labels_a_sequence() -> None:
+    rng = np.random.default_rng(0)
+    Y = rng.integers(0, 2, (80, 3))
+    X = [rng.normal(size=(rng.integers(3, 9), 3)) * 0.3 + row for row in Y]
+    model = SequenceClassifier(**{**QUICK, "epochs": 12}).fit(X[:60], Y[:60])
+    assert model.multilabel_
+    assert model.predict_proba(X).shape == (80, 3)
+    assert model.score(X[60:], Y[60:]) > 0.9
+
+
+def test_a_regressor_learns_numbers_of_any_scale() -> None:
+    rng = np.random.default_rng(0)
+    X = [rng.normal(size=(rng.integers(3, 9), 2)) + rng.normal(size=2) for _ in range(90)]
+    Y = np.stack([[1e5 + 1e3 * one[:, 0].mean(), 1e-3 * one[:, 1].mean()] for one in X])
+    model = SequenceRegressor(**{**QUICK, "epochs": 12}).fit(X[:70], Y[:70])
+    assert model.predict(X).shape == (90, 2)
+    assert model.score(X[70:], Y[70:]) > 0.8
+    single = SequenceRegressor(**TINY).fit(X, Y[:, 0])
+    assert single.predict(X).shape == (90,)
+
+
+def test_a_tagger_labels_every_step(waves: Sequences) -> None:
+    X = [one[:, 1:] for one in waves[0]]
+    # the label needs the step before: a tagger that sees one step alone cannot know it
+    y = [np.where(np.concatenate([[0], one[:-1, 0]]) > 0, "up", "down") for one in X]
+    model = SequenceTagger(**{**STEPWISE, "epochs": 12}).fit(X[:45], y[:45])
+    assert [len(one) for one in model.predict(X)] == [len(one) for one in X]
+    assert model.predict_proba(X)[3].shape == (len(X[3]), 2)
+    assert model.score(X[45:], y[45:]) > 0.85
+
+
+def spoken(words: list[str], seed: int) -> list[np.ndarray]:
+    """Each letter a vector that stands for two to four steps, silence of a step or two between them, and noise."""
+    rng = np.random.default_rng(seed)
+    letters = 2 * np.eye(4)[:, :3] - 1
+    said = []
+    for word in words:
+        steps = [np.zeros((1, 3))]
+        for letter in word:
+            steps += [np.repeat(letters["abcd".index(letter)][None], rng.integers(2, 5), axis=0)]
+            steps += [np.zeros((rng.integers(1, 3), 3))]
+        silent = np.concatenate(steps)
+        said.append(silent + rng.normal(size=silent.shape) * 0.2)
+    return said
+
+
+def test_a_transcriber_learns_words_without_their_times() -> None:
+    rng = np.random.default_rng(0)
+    words = ["".join(rng.choice(list("abcd"), rng.integers(1, 5))) for _ in range(120)]
+    X = spoken(words, 1)
+    model = SequenceTranscriber(**{**STEPWISE, "units": 16, "epochs": 15}).fit(X[:100], words[:100])
+    assert model.score(X[100:], words[100:]) > 0.9
+    read = model.predict(X[100:])
+    assert all(isinstance(word, str) for word in read)
+    assert model.set_params(beam=5).score(X[100:], words[100:]) >= 0.9
+
+
+def test_texts_may_be_of_any_symbols_and_empty() -> None:
+    X = np.random.default_rng(0).normal(size=(10, 6, 1))
+    model = SequenceTranscriber(**{**STEPWISE, "epochs": 1}).fit(X, [[10, 20], [], [20]] * 3 + [[10]])
+    assert model.classes_.tolist() == [10, 20]
+    assert all(set(one.tolist()) <= {10, 20} for one in model.predict(X))
+
+
+@pytest.mark.parametrize("made", [SequenceClassifier, SequenceRegressor, SequenceTagger, SequenceTranscriber])
+def test_estimators_are_cloned_and_set(made: Any) -> None:
+    model = made(units=7, options={"bias": False})
+    copy = clone(model)
+    assert copy is not model
+    assert copy.get_params() == model.get_params()
+    assert model.set_params(units=9).units == 9
+    with pytest.raises(ValueError, match="there is no parameter unit; expected cell, units"):
+        model.set_params(unit=9)
+    with pytest.raises(NotFittedError, match=f"this {made.__name__} is not fitted yet"):
+        model.predict([[1.0]])
+
+
+def test_scikit_learn_knows_what_they_are(waves: Sequences) -> None:
+    assert is_classifier(SequenceClassifier())
+    assert is_regressor(SequenceRegressor())
+    assert not is_classifier(SequenceTagger())
+    assert len(cross_val_score(SequenceClassifier(**TINY), *waves, cv=2)) == 2
+
+
+def test_further_sequences_may_be_given_to_stop_on(waves: Sequences) -> None:
+    X, y = waves
+    told: list[Any] = []
+    model = SequenceClassifier(**{**TINY, "epochs": 2})
+    model.fit(X[:40], y[:40], validation=(X[40:], y[40:]), on_epoch=told.append)
+    assert tuple(told) == model.training_.history
+    assert None not in [epoch.val_loss for epoch in told]
+    assert SequenceClassifier(**{**TINY, "validation_size": 0}).fit(X, y).training_.history[0].val_loss is None
+
+
+ONES = np.ones((10, 4, 2))
+CLASSES = [0, 1] * 5
+HOLE = [ONES[0], np.array([[1.0, 2.0], [np.nan, 3.0]])]
+
+
+@pytest.mark.parametrize(
+    ("X", "y", "sentence"),
+    [
+        (HOLE, [0, 1], r"sequence 1 has nan at step 1, feature 0; expected finite numbers; fill missing values in"),
+        ([ONES[0], np.ones((3, 5))], [0, 1], r"sequence 1 has 5 features; expected 2, as sequence 0 has"),
+        ([ONES[0], np.ones((0, 2))], [0, 1], r"sequence 1 has no steps; expected at least 1; leave it out"),
+        ([ONES[0], np.ones((1, 2, 3))], [0, 1], r"sequence 1 has the shape \(1, 2, 3\); expected \(steps, features\)"),
+        ([ONES[0], ["a", "b"]], [0, 1], r"sequence 1 is not of numbers alone"),
+        (np.ones((2, 2, 2, 2)), [0, 1], r"an array of the shape \(2, 2, 2, 2\); expected"),
+        ([], [], r"there are no sequences; expected at least one"),
+        ("text", [0], r"the sequences are of the type str; expected an array or a list of arrays"),
+        (ONES, CLASSES[:9], r"there are 9 labels for 10 sequences; expected one a sequence"),
+        (ONES, [3] * 10, r"all labels are 3; expected at least two classes"),
+        (ONES, [0.0, np.nan] * 5, r"the labels have nan at 1; expected none to be missing"),
+        (ONES, ["a", None] * 5, r"the labels are of the types NoneType, str; expected one kind, none missing"),
+        (ONES, np.full((10, 2), 2), r"the labels have the shape \(10, 2\) and other values than 0 and 1"),
+        (ONES[:2], CLASSES[:2], r"validation_size=0.15 of 2 sequences holds none out to stop on; give more sequences"),
+    ],
+)
+def test_malformed_sequences_and_labels_are_refused(X: Any, y: Any, sentence: str) -> None:
+    with pytest.raises(InputError, match=sentence):
+        SequenceClassifier(**TINY).fit(X, y)
+
+
+@pytest.mark.parametrize(
+    ("parameters", "sentence"),
+    [
+        ({"cell": "lsmt"}, "there is no cell 'lsmt'; did you mean lstm"),
+        ({"pooling": "sum"}, "the pooling is 'sum'"),
+        ({"dropout": 1.0}, "dropout is 1.0; expected at least 0 and less than 1"),
+        ({"batch_size": 0}, "batch_size and batch_steps must be whole numbers of at least 1"),
+        ({"validation_size": 1.0}, "validation_size is 1; expected a share"),
+        ({"epochs": 0}, "epochs is 0"),
+    ],
+)
+def test_parameters_out_of_range_are_refused(parameters: dict[str, Any], sentence: str, waves: Sequences) -> None:
+    with pytest.raises(InputError, match=sentence):
+        SequenceClassifier(**{**TINY, **parameters}).fit(*waves)
+
+
+def test_a_training_that_diverges_names_the_learning_rate(waves: Sequences) -> None:
+    with pytest.raises(InputError, match=r"training diverged: .* is not finite .* a lower learning_rate than 1e\+30"):
+        SequenceRegressor(**{**TINY, "learning_rate": 1e30, "clip": None}).fit(waves[0], np.arange(60))
+
+
+def test_other_features_than_those_trained_on_are_refused(classifier: SequenceClassifier) -> None:
+    with pytest.raises(InputError, match="sequence 0 has 3 features; expected 2, as the network was trained with"):
+        classifier.predict(np.ones((1, 4, 3)))
+
+
+def test_other_validation_than_training_is_refused(waves: Sequences) -> None:
+    X, y = waves
+    with pytest.raises(InputError, match="the validation labels have medium, which training did not see"):
+        SequenceClassifier(**TINY).fit(X, y, validation=(X[:1], ["medium"]))
+    with pytest.raises(InputError, match="there are 2 validation targets; expected 1"):
+        SequenceRegressor(**TINY).fit(X, np.arange(60), validation=(X[:1], [[1, 2]]))
+
+
+@pytest.mark.parametrize(
+    ("targets", "sentence"),
+    [
+        ([1.0, np.inf] * 5, r"the targets of sequence 1 are \[?inf"),
+        (["a"] * 10, "the targets do not consist of numbers"),
+        (np.ones((10, 1, 1)), r"the targets have the shape \(10, 1, 1\)"),
+    ],
+)
+def test_malformed_targets_are_refused(targets: Any, sentence: str) -> None:
+    with pytest.raises(InputError, match=sentence):
+        SequenceRegressor(**TINY).fit(ONES, targets)
+
+
+def test_malformed_labels_of_steps_are_refused() -> None:
+    tagger = SequenceTagger(**{**STEPWISE, "epochs": 1})
+    with pytest.raises(InputError, match="sequence 1 has 4 steps and 3 labels; expected one a step"):
+        tagger.fit(ONES, [[0, 1, 0, 1], [0, 1, 0]] * 5)
+    with pytest.raises(InputError, match="the labels are text in some sequences and numbers in others"):
+        tagger.fit(ONES, [[0, 1, 0, 1], ["a", "b", "c", "d"]] * 5)
+
+
+def test_texts_too_long_for_their_sequences_are_refused() -> None:
+    transcriber = SequenceTranscriber(**{**STEPWISE, "epochs": 1})
+    with pytest.raises(InputError, match="sequence 1 has 4 steps and a text of 3 symbols, which needs 5"):
+        transcriber.fit(ONES, ["abc", "aaa"] * 5)
+    with pytest.raises(InputError, match="all texts are empty"):
+        transcriber.fit(ONES, [""] * 10)
