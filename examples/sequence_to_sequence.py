@@ -104,9 +104,9 @@ class Translator(nn.Module):
         self.combine = nn.Linear(2 * hidden if attention else hidden, hidden)
         self.output = nn.Linear(hidden, len(self.characters))
 
-    def tokens(self, texts: Sequence[str]) -> tuple[Tensor, ...]:
+    def tokens(self, texts: Sequence[str]) -> list[Tensor]:
         numbers = torch.tensor([self.numbers[character] for character in "".join(texts)])
-        return numbers.split([len(text) for text in texts])
+        return list(numbers.split([len(text) for text in texts]))
 
     def texts(self, tokens: Tensor) -> list[str]:
         """Of each row the characters before its first end."""
@@ -114,7 +114,7 @@ class Translator(nn.Module):
 
     def encode(self, questions: Sequence[str]) -> tuple[Tensor, Tensor, State]:
         """What the decoder looks at, (batch, steps, hidden); which of it is there, (batch, steps); where it starts."""
-        packed = pack_sequence(list(self.tokens(questions)), enforce_sorted=False)
+        packed = pack_sequence(self.tokens(questions), enforce_sorted=False)
         output, last = self.encoder(PackedSequence(self.embedding(packed.data), *packed[1:]))
         memory, lengths = pad_packed_sequence(output, batch_first=True)
         there = torch.arange(memory.shape[1]) < lengths[:, None]
