@@ -13,6 +13,7 @@ from ..report.style import SIZE, Size, colour, legend, new, shortened, style, ti
 from ..sequences.metrics import Calibration
 from ..sequences.training import Training
 from .account import Account
+from .regression import Regression
 
 #: Most classes of which a confusion matrix has room for the numbers, and pixels of the picture for each name.
 WRITTEN, NAMED = 12, 22
@@ -89,7 +90,9 @@ def draw_reliability(calibration: Calibration, *, dark: bool = False, size: Size
     return figure
 
 
-def draw_training(training: Training, *, dark: bool = False, size: Size = SIZE) -> Figure:
+def draw_training(
+    training: Training, unit: str = "cross-entropy, nats", *, dark: bool = False, size: Size = SIZE
+) -> Figure:
     """The loss of every epoch, and the epoch whose weights were kept."""
     figure = new(dark, size)
     panel = figure.subplots()
@@ -102,8 +105,25 @@ def draw_training(training: Training, *, dark: bool = False, size: Size = SIZE) 
         if all(value is not None for value in values):
             panel.plot(epochs, np.array(values, dtype=float), color=colour(number, dark), marker="o", label=name)
     panel.axvline(training.best, color=style(dark).strong, linewidth=1, linestyle=":", label="weights kept")
-    tidy(panel, dark, "Loss", "epoch", "cross-entropy, nats")
+    tidy(panel, dark, "Loss", "epoch", unit)
     panel.xaxis.set_major_locator(MaxNLocator(integer=True))
     panel.set_ylim(bottom=0)
+    legend(figure, panel, dark)
+    return figure
+
+
+def draw_predictions(found: Regression, *, dark: bool = False, size: Size = SIZE) -> Figure:
+    """The predicted against the true numbers of the test rows."""
+    figure = new(dark, size)
+    panel = figure.subplots()
+    true, predicted = (one.reshape(len(one), -1) for one in (found.true, found.predicted))
+    for column in range(true.shape[1]):
+        name = "test rows" if true.shape[1] == 1 else f"target {column}"
+        panel.plot(
+            true[:, column], predicted[:, column], "o", color=colour(column, dark), markersize=4, alpha=0.6, label=name
+        )
+    ends = [min(true.min(), predicted.min()), max(true.max(), predicted.max())]
+    panel.plot(ends, ends, color=style(dark).strong, linewidth=1.2, linestyle="--", label="right")
+    tidy(panel, dark, "Predicted against true", "true", "predicted")
     legend(figure, panel, dark)
     return figure

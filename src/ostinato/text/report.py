@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -11,6 +11,7 @@ from ..report.folder import write
 from ..report.page import Grid, Part, page, png
 from ..sequences.training import Training
 from .account import NETWORK, Account, Score, explained, percent
+from .regression import Fit, Regression
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -95,6 +96,10 @@ def _pictures(story: Story, folder: Path) -> dict[str, Part]:
             lambda **given: figures.draw_training(story.training, **given),
         ),
     }
+    return _drawn(drawn, folder)
+
+
+def _drawn(drawn: Mapping[str, tuple[str, str, Callable[..., Figure]]], folder: Path) -> dict[str, Part]:
     parts: dict[str, Part] = {}
     for name, (title, caption, draw) in drawn.items():
         light, dark = png(draw()), png(draw(dark=True))
@@ -115,6 +120,52 @@ def score_cells(score: Score) -> list[str]:
 
 
 SCORE_COLUMNS = ("accuracy", "95% CI", "macro F1", "calibration error")
+
+
+@dataclass(frozen=True)
+class RegressionStory:
+    """An account of numbers and what it is of; see `Story`."""
+
+    title: str
+    sentences: Sequence[str]
+    account: Regression
+    training: Training
+
+
+FIT_COLUMNS = ("RMSE", "MAE", "R2", "the network against it", "95% CI")
+
+
+def fit_cells(fit: Fit) -> list[str]:
+    """Those of `FIT_COLUMNS`, for people."""
+    against = ["", ""]
+    if fit.name != NETWORK:
+        against = [f"{100 * fit.skill:+.1f}%", f"{100 * fit.low:+.1f} to {100 * fit.high:+.1f}%"]
+    return [f"{fit.rmse:.4g}", f"{fit.mae:.4g}", f"{fit.r2:.3f}", *against]
+
+
+def write_regression(story: RegressionStory, folder: Path) -> None:
+    """As `write_story`, of numbers."""
+    from . import figures
+
+    found = story.account
+    write(folder / METRICS, {"verdict": found.verdict, "scores": found.scores, "training": story.training})
+    rows = [[fit.name, *fit_cells(fit)] for fit in found.scores]
+    caption = f"On {len(found.true):,} test rows. The last columns: how much less RMSE the network has."
+    parts: list[Part | Grid] = [Grid("Scores", caption, ("", *FIT_COLUMNS), rows, (1, 2, 3, 4, 5), len(rows) - 1)]
+    drawn: dict[str, tuple[str, str, Callable[..., Figure]]] = {
+        "predictions": (
+            "Predictions",
+            "A point for each test row; on the line they would be right.",
+            lambda **given: figures.draw_predictions(found, **given),
+        ),
+        "training": (
+            "Training",
+            "Where the loss of the validation part rises again, the network begins to learn by heart.",
+            lambda **given: figures.draw_training(story.training, "mean squared error, standardised", **given),
+        ),
+    }
+    parts += _drawn(drawn, folder).values()
+    (folder / PAGE).write_text(page(story.title, [found.verdict, *story.sentences], parts), encoding="utf-8")
 
 
 def _scores(found: Account) -> Grid:

@@ -67,6 +67,7 @@ def read(
     *,
     multi_label: bool = False,
     labelled: bool = True,
+    preferred: str | None = None,
 ) -> Table:
     """Read texts and labels.
 
@@ -76,6 +77,7 @@ def read(
         text, label: names of the columns; None takes those that are named like it, or are the only ones left.
         multi_label: whether a cell holds several labels with | between them. Lists are several labels anyway.
         labelled: whether there must be labels.
+        preferred: the column of texts where there is one of this name and `text` is None.
 
     Raises:
         InputError: the file cannot be read, has no such columns, or texts or labels are missing.
@@ -84,8 +86,9 @@ def read(
         return make_table(source, text, label, source="the table", multi_label=multi_label, labelled=labelled)
     path = Path(source)
     if not labelled and _format(path) == ".txt":
-        return lines(_decoded(_bytes(path), str(path)), str(path))
+        return lines(decoded(content_of(path), str(path)), str(path))
     frame = read_frame(path)
+    text = preferred if text is None and preferred in frame.columns else text
     return make_table(frame, text, label, source=str(path), multi_label=multi_label, labelled=labelled)
 
 
@@ -109,16 +112,18 @@ def read_frame(path: Path) -> pd.DataFrame:
         InputError: the file cannot be read as what its name says.
     """
     kind = _format(path)
-    content = _bytes(path)
+    if kind == ".txt":
+        raise InputError(f"{path} holds texts without labels; expected {FORMATS}")
+    content = content_of(path)
     if not content.strip():
         raise InputError(f"{path} is empty; expected rows of texts and labels")
     try:
         if kind == ".parquet":
             frame = pd.read_parquet(io.BytesIO(content))
         elif kind in (".jsonl", ".ndjson", ".json"):
-            frame = _json(_decoded(content, str(path)), path)
+            frame = _json(decoded(content, str(path)), path)
         else:
-            words = _decoded(content, str(path))
+            words = decoded(content, str(path))
             separator = "\t" if kind == ".tsv" else _separator(words)
             frame = pd.read_csv(io.StringIO(words), sep=separator, dtype=str, keep_default_na=False)
     except InputError:
@@ -146,7 +151,7 @@ def _format(path: Path) -> str:
     return kind
 
 
-def _bytes(path: Path) -> bytes:
+def content_of(path: Path) -> bytes:
     try:
         content = path.read_bytes()
         return gzip.decompress(content) if path.suffix.lower() == ".gz" else content
@@ -155,7 +160,7 @@ def _bytes(path: Path) -> bytes:
         raise InputError(f"{path} cannot be read ({said})") from None
 
 
-def _decoded(content: bytes, source: str) -> str:
+def decoded(content: bytes, source: str) -> str:
     """The text of UTF-8, with or without a mark in front."""
     if b"\0" in content[:65536] and not content.startswith((b"\xff\xfe", b"\xfe\xff")):
         raise InputError(f"{source} is a binary file; expected text in UTF-8")
@@ -291,3 +296,7 @@ def _missing(cell: Any) -> bool:
 def _shown(cell: Any) -> str:
     said = repr(cell)
     return said if len(said) <= 40 else f"{said[:39]}…"
+
+
+#: The names that other files knew these by.
+_bytes, _decoded = content_of, decoded
