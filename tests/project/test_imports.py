@@ -112,6 +112,7 @@ def test_the_scan_finds_violations(source: str, package: str, expected: list[str
     [
         ("import ostinato", {"keras", "triton", "pandas", "matplotlib", "typer"}),
         ("import ostinato.nn", {"keras", "pandas", "matplotlib"}),
+        ("import ostinato.sequences", {"keras", "pandas", "matplotlib", "sklearn", "tokenizers"}),
         ("import ostinato.compiler", {"torch", "numpy", "keras"}),
         ("import ostinato.keras", {"tensorflow", "jax", "triton"}),
     ],
