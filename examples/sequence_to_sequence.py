@@ -147,7 +147,7 @@ def greedy(model: Translator, questions: Sequence[str], limit: int = LIMIT) -> l
     over = torch.zeros(len(questions), 1, dtype=torch.bool)
     while answer.shape[1] <= limit and not over.all():
         logits, state, _ = model.decode(answer[:, -1:], memory, there, state)
-        best = logits.argmax(-1).masked_fill(over, 0)
+        best = logits.argmax(-1)
         answer, over = torch.cat([answer, best], 1), over | (best == 0)
     return model.texts(answer[:, 1:])
 
