@@ -86,8 +86,9 @@ enum Size { kInput, kUnits, kProjection };
 
 struct Program {
   const char* name;
-  int columns, blocks[2], states, parameters, trained, matrices, sequences, slots;
+  int columns, blocks[2], states, parameters, derived, trained, sums, matrices, sequences, slots;
   int forward_levels, infer_levels, backward_levels, carries, means;
+  int sum_of[kParameters];     // for each trained per-unit vector which of the sums is its gradient; -1: it is zero
   int history[kStates];        // slot of each state after the step; -1: it is the output
   int needed_states[kStates];  // whether the backward step reads the state before the step
   int reads_input, input_gradient, sequence_gradient[kSequences];  // x entry by entry; whether gradients flow there
@@ -102,10 +103,11 @@ struct Program {
   Return returned[kColumns];
 };
 
-// A cell as one instruction set's engine runs it: its steps forward, without keeping, and backward, for each dtype.
+// A cell as one instruction set's engine runs it: its steps forward, without keeping, and backward, and what makes the
+// vectors derived of its parameters, for each dtype.
 struct Cell {
   const Program* program;
-  const void *single[3], *twice[3];
+  const void *single[4], *twice[4];
 };
 
 // One instruction set's engine. Nothing of it runs before one of these is called: another machine may lack the instructions.

@@ -25,7 +25,7 @@ Kernels<T> kernels_of(const Cell& cell) {
   const void* const* steps = sizeof(T) == 4 ? cell.single : cell.twice;
   using Step = void (*)(int, const Rows<T>&);
   return {cell.program, reinterpret_cast<Step>(steps[0]), reinterpret_cast<Step>(steps[1]),
-          reinterpret_cast<Step>(steps[2])};
+          reinterpret_cast<Step>(steps[2]), reinterpret_cast<Derive<T>>(steps[3])};
 }
 
 int lanes_of(bool is_double) { return is_double ? lanes<Vector<double>> : lanes<Vector<float>>; }

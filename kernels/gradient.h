@@ -234,26 +234,25 @@ void sum_weights(const WeightGradient<T>& weights, int columns, const Team& team
 }
 
 template <class T>
-void sum_parameters(const Layout<T>& layout, const T* by_row, const Team& team) {
-  const long parameters = layout.program.parameters, trained = layout.program.trained;
+void sum_parameters(const Layout<T>& layout, const T* sums, const Team& team) {
+  const long trained = layout.program.trained, each = layout.program.sums * layout.width;
   for (long k = team.first(trained); k < team.last(trained); ++k) {
     T* to = at<T>(layout.call.parameters_gradient[k]);
     if (!to) continue;
-    for (long unit = 0; unit < layout.call.units; ++unit) {
-      T sum = 0;
-      for (long row = 0; row < layout.call.batch; ++row) sum += by_row[(row * parameters + k) * layout.width + unit];
-      to[unit] = sum;
-    }
+    copy_row<T>(to, nullptr, layout.call.units);
+    if (layout.program.sum_of[k] < 0) continue;
+    const T* from = sums + layout.program.sum_of[k] * layout.width;
+    for (long group = 0; group < layout.groups(); ++group) add_row(to, from + group * each, layout.call.units);
   }
 }
 
 template <class T>
 struct Backward {
   Matrices<T> matrices;
-  T* parameters;  // (sorted row, parameter, width)
+  T* sums;  // (group of rows, sum, width)
 
   Backward(const Layout<T>& layout, Carver& carver) : matrices(layout, true, carver) {
-    parameters = carver.array<T>(layout.call.batch * layout.program.parameters * layout.width);
+    sums = carver.array<T>(layout.groups() * layout.program.sums * layout.width);
   }
 };
 
@@ -277,16 +276,15 @@ void backward(const Call& call, const Kernels<T>& kernels) {
   void* const memory = sums.take(largest);
   std::atomic<long> next[kColumns] = {};
   run_team(call.threads, [&](const Team& team) {
-    pass.matrices.pack(layout, team);
-    const long parameters = program.parameters * layout.width, first = team.first(call.batch);
-    if (parameters)
-      std::memset(pass.parameters + first * parameters, 0, (team.last(call.batch) - first) * parameters * sizeof(T));
+    pass.matrices.pack(layout, kernels.derive, team);
+    const long size = program.sums * layout.width, first = team.first(layout.groups());
+    std::memset(pass.sums + first * size, 0, (team.last(layout.groups()) - first) * size * sizeof(T));
     team.wait();
     for_blocks(layout, team, [&](const Block& block, Arena& arena) {
       Carver need;
       Scratch<T>(layout, block.count, true, need);
       Carver own(arena.take(need.used()));
-      backward_block(layout, kernels, pass.matrices, Scratch<T>(layout, block.count, true, own), pass.parameters, block);
+      backward_block(layout, kernels, pass.matrices, Scratch<T>(layout, block.count, true, own), pass.sums, block);
     });
     for (int p = 0; p < program.products && weights; ++p) {
       team.wait();
@@ -294,9 +292,9 @@ void backward(const Call& call, const Kernels<T>& kernels) {
       const WeightGradient<T> gradient(layout, program.product[p], places);
       sum_weights(gradient, program.product[p].columns, team, next[p]);
     }
-    if (parameters) {
+    if (program.trained) {
       team.wait();
-      sum_parameters(layout, pass.parameters, team);
+      sum_parameters(layout, pass.sums, team);
     }
   });
 }

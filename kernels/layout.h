@@ -33,13 +33,19 @@ class Layout {
   const Call& call;
   const Program& program;
   const long width, input_width, column_vectors;  // all vectors of a step are as wide as its widest
+  // Rows that follow each other and add to the same sums of the per-unit vectors' gradients: by the shapes alone, so
+  // that the result does not depend on the threads.
+  const long together;
 
   Layout(const Call& call, const Program& program)
       : call(call),
         program(program),
         width(rounded(program.input_wide ? std::max(call.units, call.input_size) : call.units, lanes<V>)),
         input_width(program.reads_input ? width : rounded(call.input_size, lanes<V>)),
-        column_vectors(width / lanes<V>) {}
+        column_vectors(width / lanes<V>),
+        together(program.sums && !call.alive && call.batch >= 32 ? 8 : 1) {}
+
+  long groups() const { return (call.batch + together - 1) / together; }
 
   long size(int name) const {
     return name == kInput ? call.input_size : name == kUnits ? call.units : call.projection;

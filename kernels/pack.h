@@ -85,12 +85,16 @@ void pack_return(const Layout<T>& layout, const Return& back, const Packed<T>& p
   }
 }
 
+// Makes entries first..last - 1 of the vectors that stand behind a cell's parameters, out of these.
+template <class T>
+using Derive = void (*)(T* parameters, long width, long first, long last);
+
 // The matrices of one pass, packed by all threads together.
 template <class T>
 struct Matrices {
   Packed<T> product[kColumns], returned[kColumns];
   Range *product_ranges[kColumns] = {}, *returned_ranges[kColumns] = {};  // [panel][term] where not everything is read
-  T* parameters = nullptr;
+  T* parameters = nullptr;  // and what is derived of them
 
   Matrices(const Layout<T>& layout, bool backward, Carver& carver) {
     const Program& program = layout.program;
@@ -114,11 +118,11 @@ struct Matrices {
       if (layout.call.reach || program.clock_state >= 0)
         returned_ranges[r] = carver.array<Range>(Panels(vectors).count * it.count);
     }
-    parameters = carver.array<T>(program.parameters * layout.width);
+    parameters = carver.array<T>((program.parameters + program.derived) * layout.width);
   }
 
   // Called by every thread of a team; the matrices are there once all have met.
-  void pack(const Layout<T>& layout, const Team& team) const {
+  void pack(const Layout<T>& layout, Derive<T> derive, const Team& team) const {
     const Program& program = layout.program;
     for (int p = 0; p < program.products; ++p) {
       if (!product[p].vectors) continue;
@@ -134,10 +138,15 @@ struct Matrices {
         pack_return(layout, program.returned[r], returned[r],
                     returned_ranges[r] ? returned_ranges[r] + panel * program.returned[r].count : nullptr, panel);
     }
-    for (long k = team.first(program.parameters); k < team.last(program.parameters); ++k) {
-      std::memset(parameters + k * layout.width, 0, layout.width * sizeof(T));
-      copy_row(parameters + k * layout.width, at<const T>(layout.call.parameters[k]), layout.call.units);
+    constexpr long lane = lanes<Vector<T>>;
+    const long first = team.first(layout.column_vectors) * lane, last = team.last(layout.column_vectors) * lane;
+    const long units = std::clamp(layout.call.units - first, 0L, last - first);
+    for (int k = 0; k < program.parameters; ++k) {
+      T* to = parameters + k * layout.width + first;
+      copy_row(to, at<const T>(layout.call.parameters[k]) + first, units);
+      copy_row<T>(to + units, nullptr, last - first - units);
     }
+    if (program.derived) derive(parameters, layout.width, first, last);
   }
 };
 

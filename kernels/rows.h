@@ -32,8 +32,11 @@ struct Rows {
   T* gradient = nullptr;  // [states]: after the step, updated in place to before the step
   long gradient_row = 0;
   const T* parameters = nullptr;
-  T* parameter_gradients = nullptr;
-  long parameter_gradients_row = 0;
+  T* sums = nullptr;  // of the per-unit vectors' gradients; `together` rows add to the same ones
+  long sums_row = 0, together = 1, first = 0;
+
+  // Where a row's share of the per-unit vectors' gradients is added up.
+  T* sums_of(long row) const { return sums + (first + row) / together * sums_row; }
 
   // The same block from row `first` on, `count` rows.
   Rows part(long first, long count) const {
@@ -50,7 +53,7 @@ struct Rows {
     if (p.slots) p.slots += first * slots_row;
     if (p.following) p.following += first * slots_row;
     if (p.gradient) p.gradient += first * gradient_row;
-    if (p.parameter_gradients) p.parameter_gradients += first * parameter_gradients_row;
+    p.first += first;
     return p;
   }
 };

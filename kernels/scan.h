@@ -16,6 +16,7 @@ struct Kernels {
   void (*forward)(int level, const Rows<T>&);
   void (*infer)(int level, const Rows<T>&);
   void (*backward)(int level, const Rows<T>&);
+  Derive<T> derive;
 };
 
 // For how many steps the products of the input are made at once: where the rows of one are too few to fill a tile.
@@ -42,7 +43,7 @@ struct Scratch {
     sequence_gradients = carver.array<T>(backward ? rows * program.sequences * layout.width : 0);
     products = carver.array<T>(steps * rows * program.columns * layout.width);
     state = carver.array<T>(rows * program.states * layout.width);
-    carry = carver.array<T>(rows * program.carries * layout.width);
+    carry = carver.array<T>((program.vectors ? rows : 1) * program.carries * layout.width);
     means = carver.array<T>(rows * program.means);
     gradient = carver.array<T>(backward ? rows * program.states * layout.width : 0);
   }
@@ -65,7 +66,8 @@ struct Scratch {
     rows.state = state;
     rows.state_row = program.states * layout.width;
     rows.carry = carry;
-    rows.carry_row = program.carries * layout.width;
+    // where no product stands between levels, they run row by row, and one row's place serves all
+    rows.carry_row = program.vectors ? program.carries * layout.width : 0;
     rows.means = means;
     rows.means_row = program.means;
     rows.gradient = gradient;
@@ -208,6 +210,26 @@ void for_runs(const Layout<T>& layout, const Block& block, long t, long rows, Wo
   }
 }
 
+// Whether products come before a level's elementwise part; whether gradients return there.
+inline bool multiplies(const Program& program, int level) {
+  return std::any_of(program.product, program.product + program.products,
+                     [&](const Product& product) { return product.level == level; });
+}
+inline bool returns(const Program& program, int level) {
+  return std::any_of(program.returned, program.returned + program.returns,
+                     [&](const Return& back) { return back.level == level; });
+}
+
+// Levels first..last - 1 with no product between them: row by row, so that what they hand on stays near.
+template <class T>
+void run_levels(void (*run)(int, const Rows<T>&), int first, int last, const Rows<T>& rows) {
+  if (last - first == 1) return run(first, rows);
+  for (long row = 0; row < rows.rows; ++row) {
+    const Rows<T> one = rows.part(row, 1);
+    for (int level = first; level < last; ++level) run(level, one);
+  }
+}
+
 template <class T>
 void forward_block(const Layout<T>& layout, const Kernels<T>& kernels, const Matrices<T>& matrices,
                    const Scratch<T>& scratch, const Block& block) {
@@ -237,7 +259,7 @@ void forward_block(const Layout<T>& layout, const Kernels<T>& kernels, const Mat
       if (call.keep) rows.slots = layout.slots(t, block.first);
       scratch.read(layout, block, t, alive, true);
       clock.set(alive);
-      for (int level = 0; level < levels; ++level) {
+      for (int level = 0; level < levels;) {
         for (int p = 0; p < program.products; ++p) {
           const Product& product = program.product[p];
           if (product.level != level) continue;
@@ -259,7 +281,11 @@ void forward_block(const Layout<T>& layout, const Kernels<T>& kernels, const Mat
                             return matrices.product_ranges[p] + panel * product.terms;
                           });
         }
-        for_runs(layout, block, t, alive, [&](long first, long count) { run_level(level, rows.part(first, count)); });
+        int next = level + 1;
+        while (next < levels && !multiplies(program, next)) ++next;
+        for_runs(layout, block, t, alive,
+                 [&](long first, long count) { run_levels(run_level, level, next, rows.part(first, count)); });
+        level = next;
       }
     }
     for (long j = 0; j < (call.y[0].packed ? alive : block.count); ++j) {
@@ -352,14 +378,15 @@ class Bounds {
 
 template <class T>
 void backward_block(const Layout<T>& layout, const Kernels<T>& kernels, const Matrices<T>& matrices,
-                    const Scratch<T>& scratch, T* parameter_gradients, const Block& block) {
+                    const Scratch<T>& scratch, T* sums, const Block& block) {
   const Call& call = layout.call;
   const Program& program = layout.program;
   const long width = layout.width;
   Rows<T> rows = scratch.rows(layout, matrices);
   rows.slots_row = block.step * program.slots * width;
-  rows.parameter_gradients = parameter_gradients + block.first * program.parameters * width;
-  rows.parameter_gradients_row = block.step * program.parameters * width;
+  rows.together = layout.together;
+  rows.sums = sums + block.first / layout.together * program.sums * width;
+  rows.sums_row = block.step * program.sums * width;
 
   std::memset(scratch.state, 0, block.count * program.states * width * sizeof(T));
   std::memset(scratch.gradient, 0, block.count * program.states * width * sizeof(T));
@@ -409,13 +436,16 @@ void backward_block(const Layout<T>& layout, const Kernels<T>& kernels, const Ma
     }
     scratch.read(layout, block, t, alive, program.reads_input);
     clock.set(alive);
-    for (int level = 0; level <= program.backward_levels; ++level) {
+    for (int level = 0; level <= program.backward_levels;) {
       for (int r = 0; r < program.returns; ++r)
         if (program.returned[r].level == level && matrices.returned[r].vectors)
           return_gradient(layout, matrices, scratch, r, clock, rows.slots, rows.slots_row, alive);
+      int next = level + 1;
+      while (next < program.backward_levels && !returns(program, next)) ++next;
       if (level < program.backward_levels)
         for_runs(layout, block, t, alive,
-                 [&](long first, long count) { kernels.backward(level, rows.part(first, count)); });
+                 [&](long first, long count) { run_levels(kernels.backward, level, next, rows.part(first, count)); });
+      level = next;
     }
     for (long j = 0; j < alive; ++j) {
       if (call.x_gradient.data) {
@@ -443,16 +473,20 @@ template <class T, class Work>
 void for_blocks(const Layout<T>& layout, const Team& team, Work work) {
   const Call& call = layout.call;
   const bool ragged = call.alive != 0;  // rows of like length to every thread
-  const long first = ragged ? team.rank : team.first(call.batch);
+  const long together = layout.together, groups = layout.groups();
+  const long first = ragged ? team.rank : team.first(groups) * together;
   const long step = ragged ? team.size : 1;
-  const long count = ragged ? (call.batch - team.rank + team.size - 1) / team.size : team.last(call.batch) - first;
+  const long count = ragged ? (call.batch - team.rank + team.size - 1) / team.size
+                            : std::min(team.last(groups) * together, call.batch) - first;
   if (count <= 0) return;
   const long row_bytes = layout.program.columns * layout.width * long(sizeof(T));
   const long most = std::clamp(131072 / row_bytes, 24L, 96L);
   const long pieces = (count + most - 1) / most;
   thread_local Arena arena;
+  const long parts = (count + together - 1) / together;
   for (long piece = 0; piece < pieces; ++piece) {
-    const long from = piece * count / pieces, to = (piece + 1) * count / pieces;
+    const long from = piece * parts / pieces * together, to = std::min((piece + 1) * parts / pieces * together, count);
+    if (from == to) continue;
     work(Block{first + from * step, step, to - from}, arena);
   }
 }
@@ -466,7 +500,7 @@ void forward(const Call& call, const Kernels<T>& kernels) {
   Carver carver(shared.take(counter.used()));
   const Matrices<T> matrices(layout, false, carver);
   run_team(call.threads, [&](const Team& team) {
-    matrices.pack(layout, team);
+    matrices.pack(layout, kernels.derive, team);
     team.wait();
     for_blocks(layout, team, [&](const Block& block, Arena& arena) {
       Carver need;

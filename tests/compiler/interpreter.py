@@ -231,8 +231,9 @@ class Machine:
 
     def _level(self, part: levels.Level, known: Values) -> Values:
         found = {**known, **{value: self._carried[value] for value in part.imports}}
-        saved = [n for n in in_order(part.roots()) if n.op == "saved" and n.attr in self.slots]
-        found.update({n: self.slots[n.attr] for n in saved})
+        leaves = [n for n in in_order(part.roots()) if n.op in ("saved", "saved_row") and n.attr in self.slots]
+        found.update({n: self.slots[n.attr] for n in leaves if n.op == "saved"})
+        found.update({n: self.slots[n.attr][:, :1] for n in leaves if n.op == "saved_row"})
         roots = part.roots()
         values = dict(zip(roots, compute(roots, found, self.step), strict=True))
         self._carried.update({value: values[value] for value in part.exports})

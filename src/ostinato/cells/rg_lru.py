@@ -38,8 +38,8 @@ def rg_lru(gate: Any, state: Any, x: Any, p: Any, sigma: Any) -> Any:
 
     Shapes: x, h and lam (H), W (2H, H), b (2H), no U; blocks in the order r, i.
     """
-    decay = SHARPNESS * sigma(gate.x.r) * _softplus(-p.lam)
-    # 1 - a^2 = 1 - exp(-2 decay) without cancellation; the root's slope at 0 is infinite, hence the floor
-    half = ops.tanh(decay)
-    scale = ops.sqrt(ops.maximum(2.0 * half / (1.0 + half), 1e-30))
-    return ops.exp(-decay) * state.h + scale * (sigma(gate.x.i) * x)
+    # with q = tanh(-ln(a) / 2), a = (1 - q) / (1 + q) and 1 - a^2 = 4 q / (1 + q)^2 without cancellation; the root's
+    # slope at 0 is infinite, hence the floor
+    q = ops.tanh(SHARPNESS / 2.0 * sigma(gate.x.r) * _softplus(-p.lam))
+    kept, taken = (1.0 - q) * state.h, 2.0 * ops.sqrt(ops.maximum(q, 1e-30)) * (sigma(gate.x.i) * x)
+    return (kept + taken) / (1.0 + q)

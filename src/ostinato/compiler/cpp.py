@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 
 from ..cells import ACTIVATIONS, SYMBOLS, Activation, Cell
-from .graph import Node, constant, node
+from .graph import Node, constant, is_row_constant, node
 from .levels import Level, Step
 from .plan import Plan
 from .reverse import slope_of
@@ -16,9 +16,15 @@ _METHODS = {"activate": "value", "keep": "keep", "reload": "reload", "slope": "s
 
 
 class _Body:
-    """Straight-line code for the nodes below some roots; each node becomes one variable."""
+    """Straight-line code for the nodes below some roots; each node becomes one variable.
+
+    Attributes:
+        row: lines of what all units of a row share.
+        lines: the rest.
+    """
 
     def __init__(self, found: Callable[[Node], str | None]) -> None:
+        self.row: list[str] = []
         self.lines: list[str] = []
         self._found = found
         self._names: dict[Node, str] = {}
@@ -29,7 +35,8 @@ class _Body:
             if value.op == "constant" or text.isidentifier():
                 return self._names.setdefault(value, text)
             name = self._names[value] = f"v{len(self._names)}"
-            self.lines.append(f"const V {name} = {text};")
+            lines = self.row if is_row_constant(value) else self.lines
+            lines.append(f"const V {name} = {text};")
         return self._names[value]
 
     def _expression(self, value: Node) -> str:
@@ -89,26 +96,57 @@ def _place(array: str, number: int | str) -> str:
     return f"at.{array} + row * at.{array}_row + {number} * at.width + u"
 
 
+def _derive(plan: Plan) -> str:
+    """What makes the derived vectors, which stand behind the parameters."""
+
+    def load(value: Node) -> str | None:
+        return f"load<V>(parameters + {value.attr} * width + u)" if value.op == "parameter" else None
+
+    body, first = _Body(load), len(plan.cell.vectors)
+    stored = [f"store(parameters + {first + k} * width + u, {body(value)});" for k, value in enumerate(plan.derived)]
+    inner = "".join(f"      {line}\n" for line in [*body.lines, *stored])
+    return (
+        "  template <class V>\n"
+        "  static void derive(scalar<V>* parameters, long width, long first, long last) {\n"
+        f"    for (long u = first; u < last; u += lanes<V>) {{\n{inner}    }}\n  }}\n"
+    )
+
+
 def _level(
-    name: str, level: Level, step: Step, columns: dict[Node, int], stores: list[tuple[str, Node]], first: list[str]
+    plan: Plan,
+    name: str,
+    level: Level,
+    step: Step,
+    columns: dict[Node, int],
+    stores: list[tuple[str, Node]],
+    row_stores: list[tuple[str, Node]],
+    first: list[str],
 ) -> str:
     """One level as a function over a block of rows.
 
     Args:
+        plan: of the cell.
         name: of the function.
         level: what it computes.
         step: the step that it is part of.
         columns: where each gate node stands among the products.
         stores: places to fill, with the value for each.
+        row_stores: likewise, of one number a row.
         first: lines that come before everything else.
     """
 
+    derived = {value: k for k, value in enumerate(plan.derived)}
+
     def found(value: Node) -> str | None:
         places = {"state": "state", "gradient": "gradient", "saved": "slots"}
+        if value in derived:
+            return f"load<V>(at.parameters + {len(plan.cell.vectors) + derived[value]} * at.width + u)"
         if value in columns:
             return f"load<V>({_place('products', columns[value])})"
         if value in step.means:
             return f"splat<V>(at.means[row * at.means_row + {step.means[value]}])"
+        if value.op == "saved_row":
+            return f"splat<V>(at.slots[row * at.slots_row + {value.attr} * at.width])"
         if value.op == "returned" or value in level.imports:
             return f"load<V>({_place('carry', step.carries[value])})"
         if value.op in places:
@@ -126,8 +164,10 @@ def _level(
     filled = [place.format(body(value)) for place, value in stores]
     filled += [f"store({_place('carry', step.carries[value])}, {body(value)});" for value in level.exports]
     sums = [(step.means[mean], body(mean.args[0])) for mean in level.means]
+    shared = [place.format(body(value)) for place, value in row_stores]
     filled += [f"sum{k} += within({value}, at.units - u);" for k, value in sums]
-    before = "".join(f"      V sum{k} = splat<V>(0.0);\n" for k, _ in sums)
+    row_lines = [*body.row, *shared, *(f"V sum{k} = splat<V>(0.0);" for k, _ in sums)]
+    before = "".join(f"      {line}\n" for line in row_lines)
     after = "".join(f"      at.means[row * at.means_row + {k}] = total(sum{k}) / at.units;\n" for k, _ in sums)
     inner = "".join(f"        {line}\n" for line in [*first, *body.lines, *filled])
     return (
@@ -145,7 +185,12 @@ def _forward_level(plan: Plan, number: int, keep: bool) -> str:
     stores = [
         (f"store({_place('slots', slot)}, {{}});", value)
         for slot, value in plan.storage.kept.items()
-        if keep and value in level.results
+        if keep and value in level.results and slot not in plan.storage.rows
+    ]
+    row_stores = [
+        (f"at.slots[row * at.slots_row + {slot} * at.width] = {{}}[0];", plan.storage.kept[slot])
+        for slot in sorted(plan.storage.rows)
+        if keep and plan.storage.kept[slot] in level.results
     ]
     stores += [
         (f"store({_place('state', index)}, {{}});", value)
@@ -153,7 +198,7 @@ def _forward_level(plan: Plan, number: int, keep: bool) -> str:
         if value is not node("state", attr=index)
     ]
     columns = {column: k for k, column in enumerate(plan.program.columns)}
-    return _level(f"{'forward' if keep else 'infer'}_{number}", level, step, columns, stores, [])
+    return _level(plan, f"{'forward' if keep else 'infer'}_{number}", level, step, columns, stores, row_stores, [])
 
 
 def _backward_level(plan: Plan, number: int) -> str:
@@ -163,8 +208,8 @@ def _backward_level(plan: Plan, number: int) -> str:
         for index, value in enumerate(found.columns)
         if value in level.results
     ]
-    for index, value in enumerate(found.parameters):
-        place = _place("parameter_gradients", index)
+    for index, value in enumerate(plan.sums):
+        place = f"at.sums_of(row) + {index} * at.width + u"
         if value in level.results:
             stores.append((f"store({place}, load<V>({place}) + {{}});", value))
     if found.inputs in level.results and found.inputs is not constant(0.0):
@@ -180,8 +225,9 @@ def _backward_level(plan: Plan, number: int) -> str:
         if value is not node("gradient", attr=index)
     ]
     # the slots of the step that comes next are on their way while this one is computed
-    coming = [f"prefetch(at.following + row * at.slots_row + {k} * at.width + u);" for k in range(plan.storage.slots)]
-    return _level(f"backward_{number}", level, plan.backward, {}, stores, coming if number == 0 else [])
+    whole = [slot for slot in range(plan.storage.slots) if slot not in plan.storage.rows]
+    coming = [f"prefetch(at.following + row * at.slots_row + {slot} * at.width + u);" for slot in whole]
+    return _level(plan, f"backward_{number}", level, plan.backward, {}, stores, [], coming if number == 0 else [])
 
 
 def _entry(plan: Plan, name: str, count: int) -> str:
@@ -211,6 +257,7 @@ def print_cell(cell: Cell, name: str = "") -> str:
             *(f"// {line}".rstrip("\\ ") + "\n" for line in cell.description.splitlines()),
             f"struct {name or cell.name} {{\n",
             print_table(plan),
+            _derive(plan),
             *(_forward_level(plan, number, keep=True) for number in range(forward)),
             *(_forward_level(plan, number, keep=False) for number in range(inference)),
             *(_backward_level(plan, number) for number in range(backward)),

@@ -10,7 +10,8 @@ Leaves
     parameter p            one value a unit, trained or constant
     step                   the number of the step
     constant v
-    and, in the backward step: gradient s (of state s after the step), saved k (what slot k of the forward step kept)
+    and, in the backward step: gradient s (of state s after the step), saved k (what slot k of the forward step kept),
+    saved_row k (likewise, one value a row)
 Products
     gate                   a column block of the step's products: sum over its terms of (vector, matrix, gate name)
     returned k             the gradient of computed vector k, come back from the columns it entered
@@ -32,7 +33,7 @@ ELEMENTWISE = {
     "add", "sub", "mul", "div", "neg", "exp", "log1p", "erf", "sqrt", "tanh", "sigmoid", "absolute", "minimum",
     "maximum", "remainder", "select", "activate", "keep", "reload", "slope",
 }  # fmt: skip
-LEAVES = {"input", "sequence", "state", "parameter", "step", "constant", "gradient", "saved"}
+LEAVES = {"input", "sequence", "state", "parameter", "step", "constant", "gradient", "saved", "saved_row"}
 
 
 class Node:
@@ -180,6 +181,49 @@ def select(condition: Node, positive: Node, otherwise: Node) -> Node:
     return node("select", condition, positive, otherwise)
 
 
+def row_mean(x: Node) -> Node:
+    """The mean over the units, with factors that all units share in front of it: they are then computed once a row."""
+    if is_row_constant(x):
+        return x
+    if x.op == "neg":
+        return neg(row_mean(x.args[0]))
+    if x.op == "mul":
+        left, right = x.args
+        if is_row_constant(left):
+            return mul(left, row_mean(right))
+        if is_row_constant(right):
+            return mul(row_mean(left), right)
+    if x.op == "div" and is_row_constant(x.args[1]):
+        return div(row_mean(x.args[0]), x.args[1])
+    return node("row_mean", x)
+
+
+def is_derived(x: Node) -> bool:
+    """Whether a value is made of the per-unit vectors and numbers alone, so that one call computes it once."""
+    if x not in _of_parameters:
+        for current in in_order([x]):
+            made = current.op in ELEMENTWISE and current.op not in _CHOSEN
+            alone = made and all(_of_parameters[arg] or arg.op in ("parameter", "constant") for arg in current.args)
+            _of_parameters[current] = alone
+    return _of_parameters[x]
+
+
+_of_parameters: dict[Node, bool] = {}
+#: Operations of activations that are chosen at run time.
+_CHOSEN = {"activate", "keep", "reload", "slope"}
+_in_rows: dict[Node, bool] = {}
+
+
+def is_row_constant(x: Node) -> bool:
+    """Whether a value is the same for all units of a row: one made of reductions, numbers and the step alone."""
+    if x not in _in_rows:
+        for current in in_order([x]):
+            leaf = current.op in ("constant", "step", "row_mean", "saved_row")
+            made = current.op in ELEMENTWISE and all(_in_rows[arg] for arg in current.args)
+            _in_rows[current] = leaf or made
+    return _in_rows[x]
+
+
 class _GraphFunctions:
     """The functions of `cells.ops`, on nodes."""
 
@@ -196,7 +240,7 @@ class _GraphFunctions:
         for name in ops.FUNCTIONS:
             setattr(self, name, self._function(name))
         self.select = lambda condition, positive, otherwise: select(condition, lift(positive), lift(otherwise))
-        self.row_mean = lambda x: node("row_mean", lift(x))
+        self.row_mean = lambda x: row_mean(lift(x))
 
 
 _functions = _GraphFunctions()
@@ -227,7 +271,7 @@ def in_order(roots: Iterable[Node]) -> list[Node]:
 
 
 _CONSTRUCTORS: dict[str, Callable[..., Node]] = {
-    "add": add, "sub": sub, "mul": mul, "div": div, "neg": neg, "select": select,
+    "add": add, "sub": sub, "mul": mul, "div": div, "neg": neg, "select": select, "row_mean": row_mean,
 }  # fmt: skip
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 
-from .graph import LEAVES, Node, in_order, level_of
+from .graph import LEAVES, Node, in_order, is_derived, is_row_constant, level_of
 
 #: What a level finds in memory instead of computing it.
 FOUND = LEAVES | {"gate", "returned", "row_mean"}
@@ -41,7 +41,7 @@ class Level:
                 continue
             seen.add(current)
             yield current
-            if current.op not in FOUND:
+            if current.op not in FOUND and not is_derived(current):
                 stack.extend(current.args)
 
 
@@ -93,10 +93,11 @@ def _below(roots: Iterable[Node], level: int, number: dict[Node, int]) -> list[N
     stack, seen = list(roots), set()
     while stack:
         current = stack.pop()
-        if current in seen or current.op in FOUND:
+        if current in seen or current.op in FOUND or is_derived(current):
             continue
         seen.add(current)
-        if number[current] < level:
+        # what is one number a row is computed again rather than carried
+        if number[current] < level and not is_row_constant(current):
             met[current] = None
         else:
             stack.extend(current.args)

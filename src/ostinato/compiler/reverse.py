@@ -6,7 +6,7 @@ import math
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from .graph import Node, constant, div, in_order, mul, neg, node, select
+from .graph import Node, constant, div, in_order, mul, neg, node, row_mean, select
 from .trace import Program
 
 
@@ -56,7 +56,7 @@ RULES: dict[str, Callable[[tuple[Node, ...], Node, Node], list[Node]]] = {
     "maximum": lambda a, y, d: [select(a[0] - a[1], d, constant(0.0)), select(a[0] - a[1], constant(0.0), d)],
     "remainder": lambda a, y, d: [d, constant(0.0)],
     "select": lambda a, y, d: _slope_of_select(a, d),
-    "row_mean": lambda a, y, d: [node("row_mean", d)],
+    "row_mean": lambda a, y, d: [row_mean(d)],
 }
 
 

@@ -4,7 +4,8 @@ Each row and step owns a few slots of H numbers. Slot k < columns ends up holdin
 weights' gradients are products of; until the backward step gets there, the same slot holds a value that the forward
 step kept. So training costs no more memory than the kept gates.
 
-Kept are the values that are dear to compute again (exponentials, divisions, products); cheap ones are recomputed.
+Kept are the values that are dear to compute again (exponentials, divisions, products); cheap ones are recomputed. Of
+values that all units of a row share only the reductions are kept, as the first number of their slot.
 The states after the first always stand in a slot of their own (their history); the first is the layer's output.
 """
 
@@ -12,7 +13,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from .graph import LEAVES, Node, in_order, level_of, node, rebuild
+from .graph import LEAVES, Node, in_order, is_derived, is_row_constant, level_of, node, rebuild
 from .reverse import Gradient
 from .trace import Program
 
@@ -26,6 +27,7 @@ class Storage:
     Attributes:
         slots: how many slots a row and step has.
         kept: what the forward step writes: {slot: value}.
+        rows: the slots of which only the first number is written.
         history: for each state the slot of its value after the step; None for the first (it is the output).
         vectors: the slot of each vector that entered a product.
         gradient: the backward step, reading `saved` slots and states only.
@@ -33,6 +35,7 @@ class Storage:
 
     slots: int
     kept: dict[int, Node]
+    rows: frozenset[int]
     history: tuple[int | None, ...]
     vectors: tuple[int, ...]
     gradient: Gradient
@@ -64,6 +67,10 @@ class _Keeper:
             return node("reload", self(node("keep", value.args[0], value, attr=value.attr)), attr=value.attr)
         if value.op == "keep" and value.args[0] in self.history:
             return rebuild(value, [self(arg) for arg in value.args])
+        if is_derived(value):
+            return value
+        if is_row_constant(value) and value.op != "row_mean":
+            return rebuild(value, [self(arg) for arg in value.args])
         if (value in self.forward or value.op == "keep") and value.op in DEAR and value.op != "activate":
             return self._saved(value)
         return rebuild(value, [self(arg) for arg in value.args])
@@ -89,7 +96,8 @@ def store(program: Program, gradient: Gradient) -> Storage:
 
     roots = [*columns, *states, *parameters, inputs, *sequences]
     levels, last = level_of(roots), _last_uses(roots)
-    free = {value: saved for value, saved in keeper.kept.items() if value not in program.vectors}
+    alone = {value: saved for value, saved in keeper.kept.items() if value not in program.vectors}
+    free = dict(alone)
     slot_of: dict[Node, int] = {}
     for index, column in enumerate(program.columns):
         fitting = [value for value, saved in free.items() if last.get(saved, 0) <= levels[columns[index]]]
@@ -114,12 +122,14 @@ def store(program: Program, gradient: Gradient) -> Storage:
         vectors.append(slots)
         slots += 1
 
+    rows = frozenset(slot_of[saved] for value, saved in alone.items() if is_row_constant(value))
     memo: dict[Node, Node] = {}
 
     def placed(value: Node) -> Node:
         for current in in_order([value]):
             if current not in memo and current.op == "saved":
-                memo[current] = node("saved", attr=slot_of[current])
+                slot = slot_of[current]
+                memo[current] = node("saved_row" if slot in rows else "saved", attr=slot)
             elif current not in memo:
                 memo[current] = rebuild(current, [memo[arg] for arg in current.args])
         return memo[value]
@@ -132,6 +142,7 @@ def store(program: Program, gradient: Gradient) -> Storage:
     return Storage(
         slots=slots,
         kept=kept,
+        rows=rows,
         history=tuple(history),
         vectors=tuple(vectors),
         gradient=Gradient(
