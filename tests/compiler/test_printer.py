@@ -13,6 +13,7 @@ import pytest
 
 from ostinato.cells import ACTIVATIONS, CELLS, Cell
 from ostinato.compiler.cpp import print_all, print_cell
+from ostinato.compiler.plan import Plan
 
 from .cells import EVERY, OWN
 
@@ -104,3 +105,34 @@ def test_the_engine_compiles_with_every_cell_that_fits_the_contract(tmp_path: Pa
         check=False,
     )
     assert ran.returncode == 0, ran.stderr[-3000:]
+
+
+def _functions(cell: Cell) -> dict[str, tuple[str, str]]:
+    """Of each level what is done once a row, and what for every unit."""
+    parts = re.findall(r"static void (\w+_\d)\(.*?\) \{(.*?)\n  \}\n", print_cell(cell), re.DOTALL)
+    halves = {name: text.split("for (long u = 0;") for name, text in parts}
+    return {name: (row, units) for name, (row, units) in halves.items()}
+
+
+@pytest.mark.parametrize("name", ["layer_norm_lstm", "layer_norm_gru"])
+def test_what_the_units_of_a_row_share_is_computed_once_a_row(name: str) -> None:
+    functions = _functions(CELLS[name])
+    assert any("sqrt(" in row for row, _ in functions.values())
+    assert not any(re.search(r"sqrt\(| / v\d", units) for _, units in functions.values())
+    written = [row for name, (row, _) in functions.items() if name.startswith("forward")]
+    assert any(re.search(r"at\.slots\[.*\] = \w+\[0\];", row) for row in written), "kept as one number a row"
+
+
+def test_what_is_made_of_vectors_alone_is_computed_once_a_call() -> None:
+    text = print_cell(CELLS["rg_lru"])
+    derive, steps = text.split("static void derive")[1].split("static void forward_0")
+    assert "log1p(" in derive and "exp(" in derive
+    assert "log1p(" not in steps and "= exp(" not in steps
+
+
+def test_vectors_that_add_to_one_value_share_the_sum_of_their_gradients() -> None:
+    plan = Plan(CELLS["layer_norm_lstm"])
+    names = CELLS["layer_norm_lstm"].parameters
+    sums = {name: plan.sum_of(k) for k, name in enumerate(names)}
+    assert sums["s_x_i"] == sums["s_h_i"] == sums["b_i"] != sums["b_f"]
+    assert sorted(set(sums.values())) == list(range(len(plan.sums)))
