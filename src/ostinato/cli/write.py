@@ -13,11 +13,11 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from rich.table import Table as Grid
 
 from ..errors import InputError
-from ..report.folder import free_folder
+from ..report.folder import check_free, free_folder
 from ..text.corpus import Corpus, read_corpus
 from ..text.generation import check
 from ..text.language import LanguageModel, Surprise
-from ..text.language_folder import staged
+from ..text.language_folder import RUN, staged
 from ..text.language_record import save
 from ..text.language_run import Written, learn
 from ..text.language_settings import LanguageSettings, for_unit
@@ -82,8 +82,9 @@ def run(
     check(0 if how.length is None else how.length, how.temperature, how.top_k, how.top_p)
     corpus = read_corpus(paths, column)
     folder = output or free_folder("runs", f"{corpus.name}-{settings.unit}s", "run")
+    check_free(folder, RUN, overwrite)
+    _show_corpus(console, corpus, settings)
     with staged(folder, overwrite) as whole:
-        _show_corpus(console, corpus, settings)
         written = train(console, corpus, settings)
         save(written, whole)
     _show(console, written, folder)
