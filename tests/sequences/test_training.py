@@ -47,12 +47,14 @@ def test_a_network_learns_and_ends_with_its_best_weights() -> None:
 
 def test_the_best_epoch_goes_by_the_metric_where_there_is_one() -> None:
     values = iter([0.1, 0.9, 0.3, 0.9, 0.5, 0.5])  # of equals, the lower loss is better
+    model, held = network(), batches(16, 1, shuffle=False)
     training = train(
-        network(), batches(), batches(16, 1), cross_entropy, Settings(epochs=9, patience=2, learning_rate=0.02),
+        model, batches(), held, cross_entropy, Settings(epochs=9, patience=2, learning_rate=0.02),
         metric=lambda answer, target: torch.tensor(next(values)),
     )  # fmt: skip
     assert training.best == 4
     assert len(training.history) == 6
+    assert evaluate(model, held, cross_entropy)[0] == training.history[3].val_loss
 
 
 def test_without_validation_all_epochs_are_run() -> None:
