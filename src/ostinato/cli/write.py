@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import Any
 
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.table import Table as Grid
 
 from ..errors import InputError
@@ -22,6 +21,7 @@ from ..text.language_record import save
 from ..text.language_run import Written, learn
 from ..text.language_settings import LanguageSettings, for_unit
 from .margin import line
+from .progress import epochs
 
 #: Units that a folder's model writes where nothing else is said.
 LENGTH = 200
@@ -85,32 +85,14 @@ def run(
     check_free(folder, RUN, overwrite)
     _show_corpus(console, corpus, settings)
     with staged(folder, overwrite) as whole:
-        written = train(console, corpus, settings)
+        with epochs(console, settings.epochs, f"learning {settings.unit}s") as advance:
+            written = learn(corpus, settings, advance)
         save(written, whole)
     _show(console, written, folder)
     if quiet:
         print(written.verdict)
     if how.prompt or how.length:
         stream(how, written.model)
-
-
-def train(console: Console, corpus: Corpus, settings: LanguageSettings) -> Written:
-    """Train and test, with a bar over the epochs."""
-    columns = (
-        TextColumn("[bold]training"), BarColumn(bar_width=32), MofNCompleteColumn(),
-        TextColumn("{task.fields[told]}"), TimeElapsedColumn(),
-    )  # fmt: skip
-    with Progress(*columns, console=console, disable=not console.is_terminal) as progress:
-        task = progress.add_task("training", total=settings.epochs, told="")
-
-        def advance(epoch: Any) -> None:
-            told = f"loss {epoch.loss:.3f}, val_loss {epoch.val_loss:.3f}, {epoch.units / epoch.seconds:,.0f} units/s"
-            progress.update(task, completed=epoch.number, told=told)
-
-        written = learn(corpus, settings, advance)
-        assert written.model.training is not None
-        progress.update(task, total=len(written.model.training.history))  # early stopping ends a full bar
-    return written
 
 
 def _show_corpus(console: Console, corpus: Corpus, settings: LanguageSettings) -> None:
@@ -138,9 +120,9 @@ def _model(written: Written) -> str:
     assert model.training is not None and model.network is not None and model.vocabulary is not None
     chosen, training = model.settings, model.training
     count = sum(weight.numel() for weight in model.network.parameters())
-    epochs = len(training.history)
-    ended = f"{epochs} epoch{'s' * (epochs != 1)}" if epochs == chosen.epochs else f"stopped at epoch {epochs}"
-    if training.best < epochs:
+    passes = len(training.history)
+    ended = f"{passes} epoch{'s' * (passes != 1)}" if passes == chosen.epochs else f"stopped at epoch {passes}"
+    if training.best < passes:
         ended += f", weights of epoch {training.best}"
     return (
         f"{chosen.cell} {chosen.layers}x{chosen.units}, {len(model.vocabulary):,} {chosen.unit}s in {chosen.embedding} "

@@ -76,7 +76,8 @@ def pretrain(
 ) -> Training:
     """Train the embedding and the encoder of a classifier, in place, to tell each token's neighbours; no label is seen.
 
-    The embedding begins anew, and the head of the classifier stays as it is. What tells the neighbours from the encoder's outputs is thrown away.
+    The embedding begins anew, and the head of the classifier stays as it is. What tells the neighbours from the
+    encoder's outputs is thrown away.
 
     Args:
         network: its embedding is a `torch.nn.Embedding` of the tokens, and its encoder has one layer where it runs both
