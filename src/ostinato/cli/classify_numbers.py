@@ -15,6 +15,7 @@ from ..report.folder import check_free, staged
 from ..text.account import Account
 from ..text.numbers import RUN, NumbersPlan, NumbersResult, Source, execute, make_plan, predict, save
 from ..text.regression import Regression
+from ..text.settings import Settings
 from ..text.report import PREDICTIONS, RegressionStory, Story, write_regression, write_story
 from .classify import Place, Reading, score_grid, show_end
 from .margin import line
@@ -60,13 +61,14 @@ def run(reading: Reading, preset: str, changes: dict[str, Any], place: Place) ->
 def _check(reading: Reading, preset: str, changes: dict[str, Any]) -> None:
     """
     Raises:
-        InputError: a flag is for texts.
+        InputError: a flag is for texts, or its value is out of range.
     """
     given = [name for name in OF_TEXTS if name in changes]
     given += ["text"] * (reading.text is not None) + ["multi_label"] * reading.multi_label
     given += ["preset"] * (preset != "default")
     if given:
         raise InputError(f"--{given[0].replace('_', '-')} is for texts; {reading.file} holds sequences of numbers")
+    Settings(**changes)  # says in a sentence what is out of range, and of which flag
 
 
 def show_plan(console: Console, plan: NumbersPlan) -> None:
@@ -126,7 +128,8 @@ def _sequence(row: int, steps: Sequence[int]) -> str:
 
 
 def _grid(found: Regression) -> Grid:
-    from ..text.report import FIT_COLUMNS, fit_cells
+    from ..text.settings import Settings
+from ..text.report import FIT_COLUMNS, fit_cells
 
     grid = Grid(box=None, padding=(0, 1), collapse_padding=True, header_style="bold")
     grid.add_column("")

@@ -55,7 +55,7 @@ def classes_of(labels: Labels) -> np.ndarray:
         return found
     found = np.unique(np.asarray(labels))
     if len(found) < 2:
-        raise InputError(f"all texts have the label {found[0]!r}; expected at least two classes")
+        raise InputError(f"all texts have the label {str(found[0])!r}; expected at least two classes")
     return found
 
 

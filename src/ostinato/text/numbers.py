@@ -137,7 +137,7 @@ def make_plan(
     if task == "regress":
         if labels.dtype.kind not in "fiu":
             raise InputError(
-                f"{known.source}: the labels are no numbers ({labels.ravel()[0]!r}); leave out --task regress"
+                f"{known.source}: the labels are no numbers but {str(labels.ravel()[0])!r}; leave out --task regress"
             )
     elif labels.ndim == 1 and len(np.unique(labels)) > max(len(labels) / 2, 2):
         raise InputError(

@@ -95,6 +95,7 @@ def make_plan(
     if source is None and (test is not None or text or label):
         raise InputError("no file of texts was given; name one to go with --test, --text and --label")
     table = made_reviews() if source is None else _table(source, text, label, multi_label)
+    _check_classes(keys(table.labels or []), table)
     if test is None:
         stay, apart = set_apart(keys(table.labels or []), settings.test_size, settings.seed, "--test-size")
         table, tested = table.select(stay), table.select(apart)
@@ -103,7 +104,6 @@ def make_plan(
         if tested.several != table.several:
             raise InputError(f"{tested.source} and {table.source} differ: one of them has several labels a text")
     labels = table.labels or []
-    _check_classes(keys(labels), table)
     stay, apart = set_apart(keys(labels), settings.validation_size, settings.seed, "--validation-size")
     train, validation = table.select(stay), table.select(apart)
     try:

@@ -27,4 +27,6 @@ def set_apart(classes: Sequence[Hashable], size: float, seed: int, flag: str) ->
     if not 0 < drawn < count:
         raise InputError(f"{flag} of {size:g} sets {drawn} of {count} rows apart, and leaves {max(count - drawn, 0)}")
     numbers = {one: number for number, one in enumerate(dict.fromkeys(classes))}
+    if len(numbers) == count:
+        raise InputError(f"{flag} sets none of {count} rows apart, for each has a class of its own")
     return hold_out(count, drawn / count, seed, np.array([numbers[one] for one in classes]))
