@@ -58,7 +58,7 @@ examples: $(INSTALLED)  ## Run every program of examples/ for a few epochs
 	done
 
 test: $(INSTALLED)  ## Run the fast tests
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest --numprocesses=auto --dist=worksteal
 
 test-slow: $(INSTALLED)  ## Run the slow tests
 	$(BIN)/python -m pytest -m slow
