@@ -174,7 +174,7 @@ def test_regression(ostinato: Call, waves: Path) -> None:
         (["one.csv"], "all texts have the label 'a'; expected at least two classes"),
         (["waves.npz", "--longest", 9], "--longest is for texts; waves.npz holds sequences of numbers"),
         (["waves.npz", "--preset", "tutorial"], "--preset is for texts"),
-        (["waves.npz", "--task", "regress"], "the labels are no numbers but 'fast'"),
+        (["waves.npz", "--task", "regress"], "the labels are no numbers but '"),
         (["amounts.npz", "--units", 0], "--units is 0; expected a whole number of at least 1"),
         (["broken.npz"], "broken.npz cannot be read"),
     ],

@@ -15,8 +15,8 @@ from ..report.folder import check_free, staged
 from ..text.account import Account
 from ..text.numbers import RUN, NumbersPlan, NumbersResult, Source, execute, make_plan, predict, save
 from ..text.regression import Regression
-from ..text.settings import Settings
 from ..text.report import PREDICTIONS, RegressionStory, Story, write_regression, write_story
+from ..text.settings import Settings
 from .classify import Place, Reading, score_grid, show_end
 from .margin import line
 from .progress import epochs
@@ -128,8 +128,7 @@ def _sequence(row: int, steps: Sequence[int]) -> str:
 
 
 def _grid(found: Regression) -> Grid:
-    from ..text.settings import Settings
-from ..text.report import FIT_COLUMNS, fit_cells
+    from ..text.report import FIT_COLUMNS, fit_cells
 
     grid = Grid(box=None, padding=(0, 1), collapse_padding=True, header_style="bold")
     grid.add_column("")
