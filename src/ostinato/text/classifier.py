@@ -18,6 +18,7 @@ from ..sequences.ragged import Ragged
 from ..sequences.training import Epoch, Training, answers, seed_all, train
 from ..sequences.training import Settings as TrainingSettings
 from .labels import Labels, check_texts, chosen, classes_of, is_several, keys, targets
+from .pretraining import Pretraining, pretrain
 from .settings import Settings
 from .split import set_apart
 from .subwords import Subwords
@@ -45,6 +46,7 @@ class TextClassifier:
         several_: whether a text may have several labels.
         subwords_: learned from the training texts.
         network_: from packed subwords to (texts, classes) scores.
+        pretraining_: what came of pretraining, or None where there was none.
         training_: what came of training.
         cut_: how many training texts were longer than `longest`.
     """
@@ -109,7 +111,7 @@ class TextClassifier:
             validation: texts and labels to stop on; None sets `validation_size` of those given apart.
             subwords: a vocabulary that is there already; None learns one from the training texts.
             prepare: called with the untrained network and the training texts, to give it other weights to begin with.
-            on_epoch: called after each epoch.
+            on_epoch: called after each epoch, those of pretraining first.
 
         Raises:
             InputError: there is one class only, a text is empty, or training diverged.
@@ -129,6 +131,7 @@ class TextClassifier:
         watched = self.subwords_.encode(validation[0], settings.longest)
         seed_all(settings.seed)
         self.network_ = self.build()
+        self.pretraining_ = self._pretrain(texts, on_epoch) if settings.pretrain else None
         if prepare is not None:
             prepare(self.network_, sequences)
         wanted = [targets(some, self.classes_, self.several_) for some in (labels, validation[1])]
@@ -147,6 +150,11 @@ class TextClassifier:
         return Network(
             embedding, encoder, settings.pooling, head, input_dropout=settings.input_dropout, dropout=settings.dropout
         )
+
+    def _pretrain(self, texts: Sequence[str], on_epoch: Callable[[Epoch], None] | None) -> Training:
+        """Read the training texts, whole, as a language."""
+        how = Pretraining(epochs=self.settings.pretrain, seed=self.settings.seed)
+        return pretrain(self.network_, self.subwords_.encode(texts), how, on_epoch)
 
     def _train(
         self,
@@ -253,9 +261,10 @@ class TextClassifier:
         """The network without its vocabulary, for people."""
         settings = self.settings
         ways = "bidirectional " if settings.bidirectional else ""
+        before = f", {settings.pretrain} epochs of language before" if settings.pretrain else ""
         return (
             f"embedding {settings.embedding}, {ways}{settings.cell} {settings.layers}x{settings.units}, "
-            f"{settings.pooling} pooling"
+            f"{settings.pooling} pooling{before}"
         )
 
     def _write_weights(self, folder: Path) -> None:

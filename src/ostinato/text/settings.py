@@ -32,13 +32,15 @@ class Settings:
         pooling: "last", "mean", "max", or several joined by "+": how a text's steps become one vector.
         input_dropout: share of the embedding's numbers that training drops.
         dropout: share of the pooled numbers that training drops, and of each layer's outputs below another.
-        epochs: most passes over the training texts; None is 5, or as many as make `UPDATES` where those are more.
+        epochs: most passes over the training texts; None is 3, or as many as make `UPDATES` where those are more.
         patience: epochs without a better validation loss before training stops; then the best weights are restored.
             None is 2, or as many as make `PATIENCE` updates.
         batch_size: texts a training step.
         learning_rate: of Adam, the highest of the schedule.
         schedule: of the learning rate: "constant", or "linear" or "cosine" down to 0 at the last of `epochs`.
         weight_decay: of Adam, apart from the gradient.
+        pretrain: passes over the training texts in which embedding and encoder first learn, as a language model, to
+            tell each subword's neighbours; see `pretraining`. 0 is none.
         test_size: texts to test on: a share below 1, or a number of texts.
         validation_size: texts to stop on, likewise, of what remains.
         seed: of the split, the initial weights, the shuffling and the dropout.
@@ -54,14 +56,15 @@ class Settings:
     layers: int = 1
     bidirectional: bool = True
     pooling: str = "max+mean"
-    input_dropout: float = 0.5
-    dropout: float = 0.5
+    input_dropout: float = 0.3
+    dropout: float = 0.3
     epochs: int | None = None
     patience: int | None = None
     batch_size: int = 64
     learning_rate: float = 0.002
     schedule: Schedule = "linear"
     weight_decay: float = 0.0
+    pretrain: int = 0
     test_size: float = 0.2
     validation_size: float = 0.1
     seed: int = 0
@@ -98,11 +101,21 @@ class Settings:
                 raise InputError(f"{_flag(name)} is {size:g}; expected a share below 1, or a number of texts")
         cell_of(self.cell)
         pieces(self.pooling)
+        self._check_pretraining()
+
+    def _check_pretraining(self) -> None:
+        if not isinstance(self.pretrain, int) or self.pretrain < 0:
+            raise InputError(f"--pretrain is {self.pretrain}; expected a whole number of epochs, or 0")
+        if self.pretrain and self.bidirectional and self.layers > 1:
+            raise InputError(
+                f"--pretrain cannot train --layers {self.layers} that run both ways, since the upper ones have seen "
+                "the subwords that they are asked for; use one layer, or one direction"
+            )
 
     def passes(self, texts: int) -> tuple[int, int]:
         """Most epochs, and how many without a gain, for so many training texts."""
         updates = -(-texts // self.batch_size)
-        epochs = self.epochs or max(5, -(-UPDATES // updates))
+        epochs = self.epochs or max(3, -(-UPDATES // updates))
         return epochs, self.patience or max(2, -(-PATIENCE // updates))
 
 
@@ -126,7 +139,7 @@ class TutorialSettings(Settings):
     def __post_init__(self) -> None:
         super().__post_init__()
         for name in ("cell", "layers", "bidirectional", "pooling", "input_dropout", "dropout", "schedule",
-                     "weight_decay", "patience"):  # fmt: skip
+                     "weight_decay", "patience", "pretrain"):  # fmt: skip
             if getattr(self, name) != getattr(TutorialSettings, name):
                 raise InputError(f"{_flag(name)} is no choice of --preset tutorial, whose network is as it is taught")
 
