@@ -159,7 +159,7 @@ def test_weights_to_begin_with(reviews: Table, small: dict[str, Any]) -> None:
         (["a"], ["x", "y"], "there are 2 labels for 1 texts"),
         ([], [], "there are no texts"),
         ("a text", ["x"], "texts is one text; expected a list of them"),
-        (["a", "b"], [(), ()], "no text has a label"),
+        (["a", "b"], [(), ()], "none of the texts has a label"),
     ],
 )
 def test_bad_texts(texts: Any, labels: Any, sentence: str) -> None:

@@ -158,7 +158,7 @@ def test_settings() -> None:
         Settings(cell="lstn")
     with pytest.raises(InputError, match="--preset is 'best'; expected default or tutorial"):
         preset("best")
-    assert Settings().passes(10**6) == (5, 2)
+    assert Settings().passes(10**6) == (3, 2)
     few, patience = Settings().passes(640)
     assert few * 10 == 800 and patience * 10 == 300
 

@@ -42,8 +42,8 @@ def keys(labels: Labels) -> list[Any]:
     return [tuple(sorted(one)) for one in labels] if is_several(labels) else list(labels)
 
 
-def classes_of(labels: Labels) -> np.ndarray:
-    """The labels that occur, sorted.
+def classes_of(labels: Labels, what: str = "texts") -> np.ndarray:
+    """The labels that occur, sorted; `what` they are of.
 
     Raises:
         InputError: there are fewer than two classes; or no labels where there may be several.
@@ -51,11 +51,11 @@ def classes_of(labels: Labels) -> np.ndarray:
     if is_several(labels):
         found = np.unique([label for some in labels for label in some])
         if not len(found):
-            raise InputError("no text has a label; expected at least one label that some have and others have not")
+            raise InputError(f"none of the {what} has a label; expected at least one that some have and others have not")
         return found
     found = np.unique(np.asarray(labels))
     if len(found) < 2:
-        raise InputError(f"all texts have the label {str(found[0])!r}; expected at least two classes")
+        raise InputError(f"all {what} have the label {str(found[0])!r}; expected at least two classes")
     return found
 
 

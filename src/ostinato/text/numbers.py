@@ -153,11 +153,11 @@ def make_plan(
         if len(tested.features) != len(known.features):
             raise InputError(f"{test} has {len(tested.features)} features; expected {len(known.features)}")
     if task == "classify":
-        classes_of(_listed(known.labels))
+        classes_of(_listed(known.labels), "sequences")
     stay, apart = set_apart(_strata(np.asarray(known.labels), task), validation_size, seed, "--validation-size")
     train, validation = _select(known, stay), _select(known, apart)
     if task == "classify":
-        classes = classes_of(_listed(train.labels))
+        classes = classes_of(_listed(train.labels), "sequences")
         for part in (validation, tested):
             targets(_listed(part.labels), classes, labels.ndim == 2)
     return NumbersPlan(task, source, train, validation, tested, dict(parameters or {}))
