@@ -49,6 +49,31 @@ def test_a_saved_estimator_predicts_as_before(made: Any, tmp_path: Path) -> None
             assert np.asarray(one).dtype == np.asarray(other).dtype
 
 
+@pytest.mark.parametrize("changed", [{"units": 3}, {"pooling": "max"}, {"options": {"bias": True}}])
+def test_parameters_set_after_fitting_do_not_touch_what_was_fitted(changed: dict[str, Any], tmp_path: Path) -> None:
+    model = SequenceClassifier(**TINY).fit(X, TARGETS[SequenceClassifier])
+    before = model.predict_proba(X)
+    model.set_params(**changed).save(tmp_path / "model")
+    again = load(tmp_path / "model")
+    assert again.get_params() == SequenceClassifier(**TINY).get_params()
+    np.testing.assert_array_equal(again.predict_proba(X), before)
+    np.testing.assert_array_equal(model.predict_proba(X), before)
+
+
+def test_options_changed_in_place_after_fitting_do_not_either(tmp_path: Path) -> None:
+    model = SequenceClassifier(**{**TINY, "options": {"bias": False}}).fit(X, TARGETS[SequenceClassifier])
+    model.options["bias"] = True  # type: ignore[index]
+    model.save(tmp_path / "model")
+    np.testing.assert_array_equal(load(tmp_path / "model").predict_proba(X), model.predict_proba(X))
+
+
+def test_a_beam_set_after_fitting_is_kept(tmp_path: Path) -> None:
+    model = SequenceTranscriber(**TINY).fit(X, TARGETS[SequenceTranscriber]).set_params(beam=3, units=9)
+    model.save(tmp_path / "model")
+    again = SequenceTranscriber.load(tmp_path / "model")
+    assert (again.beam, again.units) == (3, 2)
+
+
 def test_a_matrix_of_labels_stays_one(tmp_path: Path) -> None:
     model = SequenceClassifier(**TINY).fit(X, np.eye(6, 3, dtype=int))
     model.save(tmp_path / "model")

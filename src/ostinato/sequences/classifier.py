@@ -31,8 +31,8 @@ class SequenceClassifier(Whole):
     After fitting:
         classes_: (classes) sorted, or 0, 1, ... for a matrix.
         multilabel_: whether it was a matrix.
-        network_, training_, scaling_, n_features_in_: the network, its history, the inputs' mean and deviation, their
-            number.
+        network_, parameters_, training_: the network, the parameters it was made and trained with, its history.
+        scaling_, n_features_in_: the inputs' mean and deviation, their number.
     """
 
     _estimator_type: ClassVar[str | None] = "classifier"

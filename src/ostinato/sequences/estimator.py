@@ -6,6 +6,7 @@ that `sklearn.base.clone`, cross-validation and searches over parameters take th
 
 from __future__ import annotations
 
+import copy
 from abc import ABC, abstractmethod
 from collections.abc import Callable
 from dataclasses import dataclass, fields
@@ -75,13 +76,15 @@ class Estimator(ABC):
 
     #: What scikit-learn takes it for: "classifier", "regressor" or None.
     _estimator_type: ClassVar[str | None] = None
+    #: The parameters that predicting reads anew, so that they may be changed after fitting.
+    _of_predicting: ClassVar[tuple[str, ...]] = ()
 
     def get_params(self, deep: bool = True) -> dict[str, Any]:
         """The parameters by name."""
         return {field.name: getattr(self, field.name) for field in fields(self)}
 
     def set_params(self, **parameters: Any) -> Self:
-        """Change some parameters.
+        """Change some parameters. What was fitted stays as it is until the next fit, and is saved as it is.
 
         Raises:
             ValueError: there is no such parameter.
@@ -200,7 +203,12 @@ class Estimator(ABC):
     def take(self, network: torch.nn.Module, scaling: Scaling, training: Training) -> None:
         """Count as fitted with a trained network."""
         self.network_, self.scaling_, self.training_ = network, scaling, training
+        self.parameters_ = {name: _plain(value) for name, value in self.get_params().items()}
         self.n_features_in_ = len(scaling.mean)
+
+    def fitted_params(self) -> dict[str, Any]:
+        """The parameters of the fitted network, whatever has been set since."""
+        return {**self.parameters_, **{name: _plain(getattr(self, name)) for name in self._of_predicting}}
 
     def check_fitted(self) -> None:
         """
@@ -251,6 +259,11 @@ class Stepwise(Estimator):
         encoder = self._encoder(features)
         head = torch.nn.Linear(encoder.output_size, outputs)
         return StepNetwork(torch.nn.Identity(), encoder, head, input_dropout=self.input_dropout, dropout=self.dropout)
+
+
+def _plain(value: Any) -> Any:
+    """A copy of a parameter; NumPy's numbers, as searches give them, as Python's."""
+    return value.item() if isinstance(value, np.generic) else copy.deepcopy(value)
 
 
 def _choose(targets: Tensor | Ragged, numbers: np.ndarray) -> Tensor | Ragged:

@@ -44,7 +44,7 @@ def save(estimator: Estimator, folder: Path, overwrite: bool = False) -> None:
             "format": MODEL.format,
             "version": MODEL.version,
             "estimator": type(estimator).__name__,
-            "parameters": estimator.get_params(),
+            "parameters": estimator.fitted_params(),
             "fitted": estimator.fitted(),
             "scaling": estimator.scaling_,
             "training": estimator.training_,

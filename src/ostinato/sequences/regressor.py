@@ -27,8 +27,8 @@ class SequenceRegressor(Whole):
     After fitting:
         target_scaling_: the targets' mean and deviation.
         one_target_: whether y was (sequences), not (sequences, targets).
-        network_, training_, scaling_, n_features_in_: the network, its history, the inputs' mean and deviation, their
-            number.
+        network_, parameters_, training_: the network, the parameters it was made and trained with, its history.
+        scaling_, n_features_in_: the inputs' mean and deviation, their number.
     """
 
     _estimator_type: ClassVar[str | None] = "regressor"

@@ -29,8 +29,8 @@ class SequenceTagger(Stepwise):
 
     After fitting:
         classes_: (classes) sorted.
-        network_, training_, scaling_, n_features_in_: the network, its history, the inputs' mean and deviation, their
-            number.
+        network_, parameters_, training_: the network, the parameters it was made and trained with, its history.
+        scaling_, n_features_in_: the inputs' mean and deviation, their number.
     """
 
     def fit(

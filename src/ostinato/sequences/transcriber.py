@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 import torch
@@ -33,9 +33,11 @@ class SequenceTranscriber(Stepwise):
     After fitting:
         classes_: (symbols) sorted.
         strings_: whether texts were strings.
-        network_, training_, scaling_, n_features_in_: the network, its history, the inputs' mean and deviation, their
-            number.
+        network_, parameters_, training_: the network, the parameters it was made and trained with, its history.
+        scaling_, n_features_in_: the inputs' mean and deviation, their number.
     """
+
+    _of_predicting: ClassVar[tuple[str, ...]] = ("beam",)
 
     beam: int = 1
 
