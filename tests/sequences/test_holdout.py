@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 
 from ostinato.errors import InputError
 from ostinato.sequences.holdout import hold_out
+from ostinato.sequences.inputs import make_sequences
 from ostinato.sequences.scaling import Scaling
 
 
@@ -45,6 +46,18 @@ def test_scaling_has_mean_0_and_deviation_1_and_an_inverse() -> None:
     np.testing.assert_allclose(scaled.mean(0), 0, atol=1e-4)
     np.testing.assert_allclose(scaled.std(0, unbiased=False), 1, rtol=1e-4)
     np.testing.assert_allclose(scaling.invert(scaled), values, rtol=1e-6)
+
+
+def test_a_small_deviation_of_large_numbers_is_one() -> None:
+    seconds = 1.7e9 + 10 * np.arange(20.0)
+    (given,) = make_sequences([seconds])
+    scaled = Scaling.of(given).apply(given)
+    np.testing.assert_allclose(scaled[:, 0], (seconds - seconds.mean()) / seconds.std(), rtol=1e-6)
+
+
+def test_numbers_too_small_to_be_squared_stay_finite() -> None:
+    scaled = Scaling.of(given := torch.tensor([[0.0], [1e-200]], dtype=torch.float64)).apply(given)
+    assert scaled.isfinite().all()
 
 
 @pytest.mark.parametrize("value", [0.0, 7.0, 1e9, 0.1])

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -10,10 +9,11 @@ import torch
 
 from ..errors import InputError
 from .ragged import Ragged
+from .scaling import LARGEST
 
 
 def make_sequences(sequences: Any, features: int | None = None) -> Ragged:
-    """Sequences of numbers: (all steps, features) float32 with their lengths.
+    """Sequences of numbers: (all steps, features) float64 with their lengths.
 
     Args:
         sequences: an array (sequences, steps, features) or (sequences, steps), or a list of arrays (steps, features)
@@ -34,31 +34,32 @@ def make_sequences(sequences: Any, features: int | None = None) -> Ragged:
         )
     if len(sequences) == 0:
         raise InputError("there are no sequences; expected at least one")
-    return Ragged.of([_sequence(one, number, sequences, features) for number, one in enumerate(sequences)])
+    listed = list(sequences)  # a pandas series may have any index
+    return Ragged.of([_sequence(one, number, listed[0], features) for number, one in enumerate(listed)])
 
 
-def _sequence(given: Any, number: int, sequences: Sequence[Any], features: int | None) -> torch.Tensor:
+def _sequence(given: Any, number: int, first: Any, features: int | None) -> torch.Tensor:
     """One sequence as (steps, features)."""
     try:
-        one = np.asarray(given, dtype=np.float32)
+        one = np.asarray(given, dtype=np.float64)
     except (TypeError, ValueError):
         raise InputError(f"sequence {number} is not of numbers alone; expected an array (steps, features)") from None
     if one.ndim == 1:
         one = one[:, None]
     if one.ndim != 2:
         raise InputError(f"sequence {number} has the shape {one.shape}; expected (steps, features) or (steps)")
-    first = np.ndim(sequences[0])
-    expected = features or (np.shape(sequences[0])[1] if first == 2 else 1)
+    expected = features or (np.shape(first)[1] if np.ndim(first) == 2 else 1)
     if len(one) == 0:
         raise InputError(f"sequence {number} has no steps; expected at least 1; leave it out")
     if one.shape[1] != expected:
         seen = "the network was trained with" if features else "sequence 0 has"
         raise InputError(f"sequence {number} has {one.shape[1]} features; expected {expected}, as {seen}")
-    if not np.isfinite(one).all():
-        step, feature = np.argwhere(~np.isfinite(one))[0]
+    wrong = ~(np.abs(one) <= LARGEST)
+    if wrong.any():
+        step, feature = np.argwhere(wrong)[0]
         raise InputError(
-            f"sequence {number} has {one[step, feature]} at step {step}, feature {feature}; expected finite numbers; "
-            "fill missing values in, or leave the sequence out"
+            f"sequence {number} has {one[step, feature]} at step {step}, feature {feature}; expected finite numbers "
+            f"up to {LARGEST:.1e}; fill missing values in, or leave the sequence out"
         )
     return torch.from_numpy(np.ascontiguousarray(one))
 

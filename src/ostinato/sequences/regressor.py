@@ -13,7 +13,7 @@ from torch.nn.functional import mse_loss
 from ..errors import InputError
 from .estimator import Whole
 from .inputs import check_count, make_sequences
-from .scaling import Scaling
+from .scaling import LARGEST, Scaling
 from .training import Epoch
 
 if TYPE_CHECKING:
@@ -100,7 +100,8 @@ def _numbers(targets: Any, what: str) -> torch.Tensor:
         raise InputError(f"{what} do not consist of numbers; expected a number, or several, a sequence") from None
     if numbers.ndim not in (1, 2):
         raise InputError(f"{what} have the shape {numbers.shape}; expected (sequences) or (sequences, targets)")
-    if not np.isfinite(numbers).all():
-        row = np.argwhere(~np.isfinite(numbers))[0][0]
-        raise InputError(f"{what} of sequence {row} are {numbers[row]}; expected finite numbers")
+    wrong = ~(np.abs(numbers) <= LARGEST)
+    if wrong.any():
+        row = np.argwhere(wrong)[0][0]
+        raise InputError(f"{what} of sequence {row} are {numbers[row]}; expected finite numbers up to {LARGEST:.1e}")
     return torch.from_numpy(numbers.reshape(len(numbers), -1))

@@ -9,6 +9,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
+#: The largest number that can be scaled: what float32 holds, whose square is well within float64.
+LARGEST = float(np.finfo(np.float32).max)
+
 
 @dataclass(frozen=True)
 class Scaling:
@@ -26,8 +29,8 @@ class Scaling:
         """Fitted on (n, columns)."""
         exact = values.numpy().astype(float)
         deviation = exact.std(axis=0)
-        # what rounding leaves of a constant is no deviation
-        constant = deviation <= 1e-6 * np.abs(exact).max(axis=0, initial=0.0)
+        # of a constant rounding may leave a deviation, and of numbers too small to be squared none
+        constant = (exact == exact[:1]).all(axis=0) | (deviation == 0)
         return cls(exact.mean(axis=0), np.where(constant, 1.0, deviation))
 
     def apply(self, values: Tensor) -> Tensor:
