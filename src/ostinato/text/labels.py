@@ -51,7 +51,7 @@ def classes_of(labels: Labels, what: str = "texts") -> np.ndarray:
     if is_several(labels):
         found = np.unique([label for some in labels for label in some])
         if not len(found):
-            raise InputError(f"none of the {what} has a label; expected at least one that some have and others have not")
+            raise InputError(f"none of the {what} has a label; expected one at least that some have and some not")
         return found
     found = np.unique(np.asarray(labels))
     if len(found) < 2:
