@@ -155,6 +155,29 @@ def test_texts_may_be_of_any_symbols_and_empty() -> None:
     assert all(set(one.tolist()) <= {10, 20} for one in model.predict(X))
 
 
+@pytest.mark.parametrize(
+    ("made", "y", "other"),
+    [
+        (SequenceClassifier, ["a", "b"] * 6, np.eye(12, 3)),
+        (SequenceRegressor, np.arange(12.0), 1e6 + np.ones((12, 2))),
+        (SequenceTagger, [["a", "b", "a"]] * 12, [[1, 2, 3]] * 12),
+        (SequenceTranscriber, ["ab"] * 12, [[1, 2]] * 12),
+    ],
+)
+def test_a_fit_that_fails_leaves_what_was_fitted(made: Any, y: Any, other: Any) -> None:
+    X = np.random.default_rng(0).normal(size=(12, 3, 1))
+    model = made(units=2, epochs=1).fit(X, y)
+    before, fitted = model.predict(X), model.fitted()
+
+    def stop(epoch: Any) -> None:
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        model.fit(X, other, on_epoch=stop)
+    np.testing.assert_equal(model.fitted(), fitted)
+    np.testing.assert_equal(model.predict(X), before)
+
+
 @pytest.mark.parametrize("made", [SequenceClassifier, SequenceRegressor, SequenceTagger, SequenceTranscriber])
 def test_estimators_are_cloned_and_set(made: Any) -> None:
     model = made(units=7, options={"bias": False})
@@ -214,6 +237,8 @@ HOLE = [ONES[0], np.array([[1.0, 2.0], [np.nan, 3.0]])]
         (ONES, [3] * 10, r"all labels are 3; expected at least two classes"),
         (ONES, [0.0, np.nan] * 5, r"the labels have nan at 1; expected none to be missing"),
         (ONES, ["a", None] * 5, r"the labels are of the types NoneType, str; expected one kind, none missing"),
+        (ONES, ["a", np.nan] * 5, r"the labels are of the types float, str; expected one kind, none missing"),
+        (ONES, [[1], [1, 0]] * 5, r"the labels are of the type list; expected text, numbers or truth values"),
         (ONES, np.full((10, 2), 2), r"the labels have the shape \(10, 2\) and other values than 0 and 1"),
         (ONES[:2], CLASSES[:2], r"validation_size=0.15 of 2 sequences holds none out to stop on; give more sequences"),
     ],
@@ -277,6 +302,34 @@ def test_malformed_labels_of_steps_are_refused() -> None:
         tagger.fit(ONES, [[0, 1, 0, 1], [0, 1, 0]] * 5)
     with pytest.raises(InputError, match="the labels are text in some sequences and numbers in others"):
         tagger.fit(ONES, [[0, 1, 0, 1], ["a", "b", "c", "d"]] * 5)
+
+
+@pytest.mark.parametrize(
+    ("texts", "sentence"),
+    [
+        (["ab", ["a"]] * 5, "texts are strings in one place and sequences of symbols in another; expected one kind"),
+        ([["a"], [1]] * 5, "the symbols of the texts are of the types int, str; expected one kind"),
+        ([["a"], [np.nan]] * 5, "the symbols of the texts are of the types float, str"),
+        ([["a"], 1] * 5, "text 1 is of the type int; expected a string or a sequence of symbols"),
+    ],
+)
+def test_texts_of_several_kinds_are_refused(texts: Any, sentence: str) -> None:
+    with pytest.raises(InputError, match=sentence):
+        SequenceTranscriber(**{**STEPWISE, "epochs": 1}).fit(ONES, texts)
+
+
+@pytest.mark.parametrize(
+    ("texts", "others", "sentence"),
+    [
+        ([["ab"], ["cd"]], [["abZZZ"]], "the validation texts have abZZZ, which training did not see"),
+        ([[1], [2]], [[1.7]], r"the validation texts have 1.7, which training did not see"),
+        ([[1], [2]], [["1"]], "the validation texts are text, and were numbers in training"),
+        ([["a"], ["b"]], ["a"], "texts are strings in one place and sequences of symbols in another"),
+    ],
+)
+def test_validation_texts_of_other_symbols_are_refused(texts: Any, others: Any, sentence: str) -> None:
+    with pytest.raises(InputError, match=sentence):
+        SequenceTranscriber(**{**STEPWISE, "epochs": 1}).fit(ONES, texts * 5, validation=(ONES[:1], others))
 
 
 def test_texts_too_long_for_their_sequences_are_refused() -> None:

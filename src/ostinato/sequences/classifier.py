@@ -13,7 +13,7 @@ from torch.nn.functional import binary_cross_entropy_with_logits, cross_entropy
 from ..errors import InputError
 from .estimator import Whole
 from .inputs import check_count, make_sequences
-from .labels import classes_from_json, classes_to_json, encode, make_labels
+from .labels import as_objects, classes_from_json, classes_to_json, encode, make_labels
 from .metrics import accuracy
 from .training import Epoch
 
@@ -57,20 +57,21 @@ class SequenceClassifier(Whole):
         """
         sequences = make_sequences(X)
         check_count(sequences, y, "labels")
-        self.multilabel_ = np.ndim(y) == 2
-        labels = _matrix(y) if self.multilabel_ else make_labels(y, "the labels")
-        self.classes_ = np.arange(labels.shape[1]) if self.multilabel_ else np.unique(labels)
-        if not self.multilabel_ and len(self.classes_) < 2:
-            raise InputError(f"all labels are {self.classes_[0]!s}; expected at least two classes")
+        multilabel = as_objects(y, "the labels").ndim == 2
+        labels = _labels(y, multilabel, "the labels")
+        classes = np.arange(labels.shape[1]) if multilabel else np.unique(labels)
+        if not multilabel and len(classes) < 2:
+            raise InputError(f"all labels are {classes[0]!s}; expected at least two classes")
         checked = None
         if validation is not None:
             others = make_sequences(validation[0], sequences.values.shape[1])
             check_count(others, validation[1], "validation labels")
-            checked = others, self._targets(validation[1], "the validation labels")
-        targets = self._targets(labels, "the labels")
-        loss = binary_cross_entropy_with_logits if self.multilabel_ else cross_entropy
-        strata = None if self.multilabel_ else targets.numpy()
-        self._fit(sequences, targets, len(self.classes_), loss, strata=strata, validation=checked, on_epoch=on_epoch)
+            checked = others, _targets(validation[1], multilabel, classes, "the validation labels")
+        targets = _targets(labels, multilabel, classes, "the labels")
+        loss = binary_cross_entropy_with_logits if multilabel else cross_entropy
+        strata = None if multilabel else targets.numpy()
+        self._fit(sequences, targets, len(classes), loss, strata=strata, validation=checked, on_epoch=on_epoch)
+        self.classes_, self.multilabel_ = classes, multilabel
         return self
 
     def predict_proba(self, X: Any) -> np.ndarray:
@@ -92,15 +93,7 @@ class SequenceClassifier(Whole):
 
     def score(self, X: Any, y: Any) -> float:
         """The share of sequences whose class, or all of whose labels, are right."""
-        return accuracy(np.asarray(y), self.predict(X))
-
-    def _targets(self, labels: Any, what: str) -> torch.Tensor:
-        if not self.multilabel_:
-            return torch.from_numpy(encode(make_labels(labels, what), self.classes_, what))
-        matrix = _matrix(labels)
-        if matrix.shape[1] != len(self.classes_):
-            raise InputError(f"{what} have {matrix.shape[1]} columns; expected {len(self.classes_)}")
-        return torch.from_numpy(matrix.astype(np.float32))
+        return accuracy(_labels(y, self.multilabel_, "the labels"), self.predict(X))
 
     def fitted(self) -> dict[str, Any]:
         return {"classes": classes_to_json(self.classes_), "multilabel": self.multilabel_}
@@ -110,12 +103,24 @@ class SequenceClassifier(Whole):
         return len(self.classes_)
 
 
-def _matrix(labels: Any) -> np.ndarray:
-    """(sequences, labels) of 0 and 1."""
-    matrix = np.asarray(labels)
+def _targets(labels: Any, multilabel: bool, classes: np.ndarray, what: str) -> torch.Tensor:
+    """(sequences) places of classes, or (sequences, labels) float32."""
+    checked = _labels(labels, multilabel, what)
+    if not multilabel:
+        return torch.from_numpy(encode(checked, classes, what))
+    if checked.shape[1] != len(classes):
+        raise InputError(f"{what} have {checked.shape[1]} columns; expected {len(classes)}")
+    return torch.from_numpy(checked.astype(np.float32))
+
+
+def _labels(labels: Any, multilabel: bool, what: str) -> np.ndarray:
+    """(sequences) of one kind, or (sequences, labels) of 0 and 1."""
+    if not multilabel:
+        return make_labels(labels, what)
+    matrix = as_objects(labels, what)
     if matrix.ndim != 2 or not np.isin(matrix, (0, 1)).all():
         raise InputError(
-            f"the labels have the shape {matrix.shape} and other values than 0 and 1; expected one class a sequence, "
+            f"{what} have the shape {matrix.shape} and other values than 0 and 1; expected one class a sequence, "
             "or a matrix of 0 and 1 with a column a label"
         )
-    return matrix
+    return matrix.astype(np.int64)

@@ -54,8 +54,7 @@ class SequenceRegressor(Whole):
         sequences = make_sequences(X)
         check_count(sequences, y, "targets")
         targets = _numbers(y, "the targets")
-        self.one_target_ = np.ndim(y) == 1
-        self.target_scaling_ = Scaling.of(targets)
+        scaling = Scaling.of(targets)
         checked = None
         if validation is not None:
             others = make_sequences(validation[0], sequences.values.shape[1])
@@ -63,9 +62,10 @@ class SequenceRegressor(Whole):
             numbers = _numbers(validation[1], "the validation targets")
             if numbers.shape[1] != targets.shape[1]:
                 raise InputError(f"there are {numbers.shape[1]} validation targets; expected {targets.shape[1]}")
-            checked = others, self.target_scaling_.apply(numbers)
-        scaled = self.target_scaling_.apply(targets)
+            checked = others, scaling.apply(numbers)
+        scaled = scaling.apply(targets)
         self._fit(sequences, scaled, targets.shape[1], mse_loss, validation=checked, on_epoch=on_epoch)
+        self.target_scaling_, self.one_target_ = scaling, np.ndim(y) == 1
         return self
 
     def predict(self, X: Any) -> np.ndarray:

@@ -15,7 +15,7 @@ from torch.nn.utils.rnn import PackedSequence
 from ..errors import InputError
 from .estimator import Stepwise
 from .inputs import check_count, make_sequences
-from .labels import classes_from_json, classes_to_json, encode, make_labels
+from .labels import KINDS, classes_from_json, classes_to_json, encode, make_labels
 from .ragged import Ragged
 from .training import Epoch
 
@@ -53,15 +53,17 @@ class SequenceTagger(Stepwise):
         """
         sequences = make_sequences(X)
         labels = _labels(sequences, y, "labels")
-        self.classes_ = np.unique(labels)
-        if len(self.classes_) < 2:
-            raise InputError(f"all labels are {self.classes_[0]!s}; expected at least two classes")
+        classes = np.unique(labels)
+        if len(classes) < 2:
+            raise InputError(f"all labels are {classes[0]!s}; expected at least two classes")
         checked = None
         if validation is not None:
             others = make_sequences(validation[0], sequences.values.shape[1])
-            checked = others, self._targets(others, _labels(others, validation[1], "validation labels"))
-        targets = self._targets(sequences, labels)
-        self._fit(sequences, targets, len(self.classes_), _loss, validation=checked, on_epoch=on_epoch)
+            known = _labels(others, validation[1], "validation labels")
+            checked = others, _targets(others, known, classes, "the validation labels")
+        targets = _targets(sequences, labels, classes, "the labels")
+        self._fit(sequences, targets, len(classes), _loss, validation=checked, on_epoch=on_epoch)
+        self.classes_ = classes
         return self
 
     def predict_proba(self, X: Any) -> list[np.ndarray]:
@@ -81,9 +83,6 @@ class SequenceTagger(Stepwise):
         true = _labels(make_sequences(X), y, "labels")
         return float((np.concatenate(self.predict(X)) == true).mean())
 
-    def _targets(self, sequences: Ragged, labels: np.ndarray) -> Ragged:
-        return Ragged(torch.from_numpy(encode(labels, self.classes_, "the labels")), sequences.lengths)
-
     def fitted(self) -> dict[str, Any]:
         return {"classes": classes_to_json(self.classes_)}
 
@@ -96,6 +95,10 @@ def _loss(answer: PackedSequence, targets: Ragged) -> Tensor:
     return cross_entropy(answer.data, targets.pack().data)
 
 
+def _targets(sequences: Ragged, labels: np.ndarray, classes: np.ndarray, what: str) -> Ragged:
+    return Ragged(torch.from_numpy(encode(labels, classes, what)), sequences.lengths)
+
+
 def _labels(sequences: Ragged, y: Any, what: str) -> np.ndarray:
     """(all steps): the labels of one sequence behind those of the other."""
     check_count(sequences, y, f"sequences of {what}")
@@ -104,6 +107,7 @@ def _labels(sequences: Ragged, y: Any, what: str) -> np.ndarray:
         found.append(make_labels(one, f"the {what} of sequence {number}"))
         if len(found[-1]) != steps:
             raise InputError(f"sequence {number} has {steps} steps and {len(found[-1])} {what}; expected one a step")
-    if len({one.dtype.kind for one in found}) > 1:
-        raise InputError(f"the {what} are text in some sequences and numbers in others; expected one kind")
+    kinds = sorted({KINDS[one.dtype.kind] for one in found})
+    if len(kinds) > 1:
+        raise InputError(f"the {what} are {kinds[-1]} in some sequences and {kinds[0]} in others; expected one kind")
     return np.concatenate(found)

@@ -62,18 +62,21 @@ class SequenceTranscriber(Stepwise):
         """
         sequences = make_sequences(X)
         check_count(sequences, y, "texts")
-        self.strings_ = all(isinstance(one, str) for one in y)
-        texts = self._texts(y)
-        if not any(map(len, texts)):
+        strings = _are_strings(y)
+        symbols = _symbols(y, "the texts")
+        if not len(symbols):
             raise InputError("all texts are empty; expected symbols to learn")
-        self.classes_ = np.unique(np.concatenate([one for one in texts if len(one)]))
+        classes = np.unique(symbols)
         checked = None
         if validation is not None:
             others = make_sequences(validation[0], sequences.values.shape[1])
             check_count(others, validation[1], "validation texts")
-            checked = others, self._targets(others, self._texts(validation[1]))
-        targets = self._targets(sequences, texts)
-        self._fit(sequences, targets, 1 + len(self.classes_), ctc.loss, validation=checked, on_epoch=on_epoch)
+            if _are_strings(validation[1]) != strings:
+                raise _of_two_kinds()
+            checked = others, _targets(others, validation[1], classes, "the validation texts")
+        targets = _targets(sequences, y, classes, "the texts")
+        self._fit(sequences, targets, 1 + len(classes), ctc.loss, validation=checked, on_epoch=on_epoch)
+        self.classes_, self.strings_ = classes, strings
         return self
 
     def predict(self, X: Any) -> list[Any]:
@@ -98,31 +101,44 @@ class SequenceTranscriber(Stepwise):
         wrong = sum(ctc.edits(list(one), list(other)) for one, other in zip(self.predict(X), true, strict=True))
         return 1 - wrong / max(sum(map(len, true)), 1)
 
-    def _texts(self, y: Any) -> list[np.ndarray]:
-        """(symbols) of each text."""
-        if self.strings_ != all(isinstance(one, str) for one in y):
-            raise InputError("texts are strings in one place and sequences of symbols in another; expected one kind")
-        found = []
-        for number, one in enumerate(y):
-            symbols = list(one)
-            found.append(make_labels(symbols, f"the symbols of text {number}") if symbols else np.empty(0))
-        return found
-
-    def _targets(self, sequences: Ragged, texts: list[np.ndarray]) -> Ragged:
-        """Symbols as numbers from 1."""
-        for number, (text, steps) in enumerate(zip(texts, sequences.lengths.tolist(), strict=True)):
-            if (needed := ctc.steps_needed(text)) > steps:
-                raise InputError(
-                    f"sequence {number} has {steps} steps and a text of {len(text)} symbols, which needs {needed}: one "
-                    "for each, and one between equal neighbours; leave it out, or give more steps"
-                )
-        symbols = np.concatenate([one.astype(self.classes_.dtype) for one in texts])
-        numbers = encode(symbols, self.classes_, "the texts") + 1
-        return Ragged(torch.from_numpy(numbers), torch.tensor([len(one) for one in texts]))
-
     def fitted(self) -> dict[str, Any]:
         return {"classes": classes_to_json(self.classes_), "strings": self.strings_}
 
     def restore(self, content: dict[str, Any]) -> int:
         self.classes_, self.strings_ = classes_from_json(content["classes"]), bool(content["strings"])
         return 1 + len(self.classes_)
+
+
+def _are_strings(y: Any) -> bool:
+    """Whether texts are strings, and not sequences of symbols."""
+    kinds = {isinstance(one, str) for one in y}
+    if len(kinds) > 1:
+        raise _of_two_kinds()
+    return kinds.pop()
+
+
+def _of_two_kinds() -> InputError:
+    return InputError("texts are strings in one place and sequences of symbols in another; expected one kind")
+
+
+def _symbols(y: Any, what: str) -> np.ndarray:
+    """The symbols of all texts, one text behind the other."""
+    for number, one in enumerate(y):
+        if not hasattr(one, "__len__"):
+            raise InputError(
+                f"text {number} is of the type {type(one).__name__}; expected a string or a sequence of symbols"
+            )
+    return make_labels([symbol for one in y for symbol in one], f"the symbols of {what}")
+
+
+def _targets(sequences: Ragged, y: Any, classes: np.ndarray, what: str) -> Ragged:
+    """Symbols as numbers from 1."""
+    numbers = torch.from_numpy(encode(_symbols(y, what), classes, what) + 1)
+    targets = Ragged(numbers, torch.tensor([len(one) for one in y]))
+    for number, (text, steps) in enumerate(zip(targets, sequences.lengths.tolist(), strict=True)):
+        if (needed := ctc.steps_needed(text.numpy())) > steps:
+            raise InputError(
+                f"sequence {number} has {steps} steps and a text of {len(text)} symbols, which needs {needed}: one "
+                "for each, and one between equal neighbours; leave it out, or give more steps"
+            )
+    return targets
