@@ -239,7 +239,7 @@ def test_settings_out_of_range_are_refused(changes: dict[str, Any], said: str) -
 
 
 def test_models_that_are_not_fitted_and_texts_too_short_are_refused() -> None:
-    model = LanguageModel(unit="character")
+    model = LanguageModel(unit="character", batch_size=32)
     with pytest.raises(RuntimeError, match="not fitted"):
         model.perplexity("text")
     with pytest.raises(InputError, match="needs at least 33"):

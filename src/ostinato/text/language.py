@@ -100,7 +100,7 @@ class LanguageModel:
         if validation is None:
             cut = round(len(text) * (1 - self.settings.validation_size))
             text, validation = text[:cut], text[cut:]
-        vocabulary = learn_units(text, self.settings.unit, self.settings.vocabulary)
+        vocabulary = learn_units(text, self.settings.unit, self.settings.most_units(text))
         stream, later = vocabulary.encode(text), vocabulary.encode(validation)
         for what, numbers in (("text to train on", stream), ("validation text", later)):
             if len(numbers) < 2:

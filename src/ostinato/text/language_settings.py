@@ -20,8 +20,8 @@ class LanguageSettings:
 
     Attributes:
         unit: what is predicted one after the other: "subword", "word" or "character".
-        vocabulary: most units; what is rarer is unknown, or of subwords made of shorter ones. Of characters all that
-            stand in the text more than once are kept, up to so many.
+        vocabulary: most units; what is rarer is unknown, or of subwords made of shorter ones. Units that stand in the
+            text once only are not kept. None is one for every 200 characters of the text, from 500 to 8000.
         cell: any cell of `ostinato cells` that does not count steps.
         embedding: numbers that stand for a unit, read and predicted with the same weights.
         units: hidden units of each recurrent layer.
@@ -46,23 +46,23 @@ class LanguageSettings:
     """
 
     unit: Unit = "subword"
-    vocabulary: int = 4000
+    vocabulary: int | None = None
     cell: str = "lstm"
-    embedding: int = 192
-    units: int = 256
+    embedding: int = 128
+    units: int = 192
     layers: int = 1
-    embedding_dropout: float = 0.05
-    input_dropout: float = 0.3
-    hidden_dropout: float = 0.2
-    dropout: float = 0.4
-    weight_dropout: float = 0.3
-    activation_penalty: float = 2.0
-    temporal_activation_penalty: float = 1.0
-    steps: int = 64
-    batch_size: int = 16
-    epochs: int = 12
+    embedding_dropout: float = 0.0
+    input_dropout: float = 0.1
+    hidden_dropout: float = 0.1
+    dropout: float = 0.2
+    weight_dropout: float = 0.2
+    activation_penalty: float = 0.0
+    temporal_activation_penalty: float = 0.0
+    steps: int = 32
+    batch_size: int = 8
+    epochs: int = 8
     patience: int = 3
-    learning_rate: float = 0.004
+    learning_rate: float = 0.006
     weight_decay: float = 0.0
     clip: float = 1.0
     test_size: float = 0.1
@@ -82,6 +82,8 @@ class LanguageSettings:
         counts |= {"patience": 1, "embedding": 1, "units": 1, "layers": 1}
         for name, least in counts.items():
             value = getattr(self, name)
+            if value is None and name == "vocabulary":
+                continue
             if not isinstance(value, int) or value < least:
                 raise InputError(f"{_flag(name)} is {value}; expected a whole number of at least {least}")
         shares = ("embedding_dropout", "input_dropout", "hidden_dropout", "dropout", "weight_dropout")
@@ -105,6 +107,11 @@ class LanguageSettings:
         cell_of(self.cell)
 
 
+    def most_units(self, text: str) -> int:
+        """Entries that the vocabulary of a text may have."""
+        return self.vocabulary or min(8000, max(500, len(text) // 200))
+
+
 def _flag(name: str) -> str:
     return "--" + name.replace("_", "-")
 
@@ -113,7 +120,7 @@ def _flag(name: str) -> str:
 PRESETS: dict[str, dict[str, Any]] = {
     "subword": {},
     "word": {"vocabulary": 20_000},
-    "character": {"vocabulary": 1000, "embedding": 64, "steps": 128, "batch_size": 32},
+    "character": {"vocabulary": 1000, "embedding": 64, "steps": 64},
 }
 
 

@@ -28,7 +28,7 @@ def write(
         float | None, real("Share of the text before that to stop on (default: 0.1).", CORPUS)
     ] = None,
     unit: Annotated[str | None, text("subword, word or character (default: subword).", MODEL)] = None,
-    vocabulary: Annotated[int | None, integer("Most units (default: 4000; of words 20000).", MODEL)] = None,
+    vocabulary: Annotated[int | None, integer("Most units; by the length of the text if left out.", MODEL)] = None,
     cell: Annotated[str | None, text("Any of `ostinato cells` (default: lstm).", MODEL)] = None,
     embedding: Annotated[int | None, integer("Numbers that stand for a unit.", MODEL)] = None,
     units: Annotated[int | None, integer("Hidden units a layer.", MODEL)] = None,
