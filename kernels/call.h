@@ -2,6 +2,7 @@
 #pragma once
 
 #include <array>
+#include <cstddef>
 #include <cstdint>
 
 namespace ostinato {
@@ -34,6 +35,8 @@ struct Call {
   bool is_double = false, reverse = false, keep = false, repeat = false;
   bool add_to_x_gradient = false;  // what the other direction left there
   long steps = 0, batch = 0;
+  // The steps may be a piece of a longer sequence of `whole` steps: number `origin` of those is the first.
+  long origin = 0, whole = 0;
   long input_size = 0, units = 0, projection = 0;
 
   // Ragged batches: rows sorted by descending length. order[k] is the row that stands k-th, alive[t] how many rows take
@@ -61,7 +64,42 @@ struct Call {
   Matrix weights_gradient[kMatrices];
   std::array<Address, 2> bias_gradient{};
   std::array<Address, kParameters> parameters_gradient{};
+
+  // The number of the call's first step in the order of running.
+  long first() const { return reverse && whole ? whole - origin - steps : origin; }
+
+  // This call for `count` of its steps, from `from` on. What belongs to the ends, the states and their gradients, and
+  // what is kept, stays where it is.
+  Call piece(long from, long count) const;
 };
+
+inline Call Call::piece(long from, long count) const {
+  Call part = *this;
+  part.steps = count;
+  part.origin = origin + from;
+  part.whole = whole ? whole : steps;
+  const long size = is_double ? 8 : 4;
+  const long* const before = reinterpret_cast<const long*>(tokens);
+  const auto move = [&](Sequence& sequence) {
+    if (sequence.data)
+      sequence.data += (sequence.packed ? (before[from] - before[0]) * sequence.row : from * sequence.step) * size;
+  };
+  if (alive) part.alive += from * sizeof(long);
+  if (tokens) part.tokens += from * sizeof(long);
+  if (mask) part.mask += from * mask_step;
+  move(part.x);
+  move(part.x_gradient);
+  for (int k = 0; k < kSequences; ++k) {
+    move(part.sequences[k]);
+    move(part.sequences_gradient[k]);
+  }
+  for (int s = 0; s < kStates; ++s) {
+    move(part.y[s]);
+    move(part.y_gradient[s]);
+    move(part.flow[s]);
+  }
+  return part;
+}
 
 // A step of a cell as the engine sees it; printed by the compiler.
 struct Term {
@@ -118,6 +156,10 @@ struct Engine {
   int (*lanes)(bool is_double);
   void (*forward)(const Call&, const Cell&);
   void (*backward)(const Call&, const Cell&);
+  // One step at a time: the memory for it, its weights packed there, and a step.
+  std::size_t (*stream_size)(const Call&, const Cell&);
+  void (*open_stream)(const Call&, const Cell&, void* memory);
+  void (*stream_step)(void* memory, bool is_double, long number);
 };
 
 }  // namespace ostinato

@@ -1,6 +1,7 @@
 // One instruction set's engine: this file is compiled once for each, in a namespace of its own.
 #include "cell.h"
 #include "gradient.h"
+#include "stream.h"
 
 namespace ostinato {
 namespace OSTINATO_SET {
@@ -44,13 +45,33 @@ void run_backward(const Call& call, const Cell& cell) {
     backward(call, kernels_of<float>(cell));
 }
 
+std::size_t stream_size(const Call& call, const Cell& cell) {
+  return call.is_double ? Stream<double>::size(call, kernels_of<double>(cell))
+                        : Stream<float>::size(call, kernels_of<float>(cell));
+}
+
+void open_stream(const Call& call, const Cell& cell, void* memory) {
+  if (call.is_double)
+    Stream<double>::open(call, kernels_of<double>(cell), memory);
+  else
+    Stream<float>::open(call, kernels_of<float>(cell), memory);
+}
+
+void stream_step(void* memory, bool is_double, long number) {
+  if (is_double)
+    static_cast<Stream<double>*>(memory)->step(number);
+  else
+    static_cast<Stream<float>*>(memory)->step(number);
+}
+
 #define OSTINATO_TEXT(name) #name
 #define OSTINATO_NAME(name) OSTINATO_TEXT(name)
 
 }  // namespace
 
 extern const Engine engine;
-const Engine engine = {OSTINATO_NAME(OSTINATO_SET), OSTINATO_FLAGS, kCells, cells, lanes_of, run_forward, run_backward};
+const Engine engine = {OSTINATO_NAME(OSTINATO_SET), OSTINATO_FLAGS, kCells, cells, lanes_of, run_forward,
+                       run_backward, stream_size, open_stream, stream_step};
 
 }  // namespace OSTINATO_SET
 }  // namespace ostinato

@@ -61,7 +61,9 @@ class Layout {
 
   long original(long row) const { return call.order ? at<const long>(call.order)[row] : row; }
   long alive(long t) const { return call.alive ? at<const long>(call.alive)[t] : call.batch; }
-  long tokens_before(long t) const { return call.tokens ? at<const long>(call.tokens)[t] : t * call.batch; }
+  long tokens_before(long t) const {
+    return call.tokens ? at<const long>(call.tokens)[t] - at<const long>(call.tokens)[0] : t * call.batch;
+  }
   long tokens() const { return tokens_before(call.steps); }
   long step_at(long number) const { return call.reverse ? call.steps - 1 - number : number; }
   bool runs(long t, long row) const {

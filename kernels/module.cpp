@@ -8,7 +8,7 @@
 #include <string>
 #include <vector>
 
-#include "call.h"
+#include "line.h"
 
 namespace nb = nanobind;
 using namespace nb::literals;
@@ -106,6 +106,7 @@ NB_MODULE(_engine, m) {
       .def_rw("steps", &Call::steps)
       .def_rw("batch", &Call::batch)
       .def_rw("input_size", &Call::input_size)
+      .def_rw("origin", &Call::origin)
       .def_rw("units", &Call::units)
       .def_rw("projection", &Call::projection)
       .def_rw("order", &Call::order)
@@ -125,6 +126,7 @@ NB_MODULE(_engine, m) {
       .def_rw("clip", &Call::clip)
       .def_rw("bias_gradient", &Call::bias_gradient)
       .def_rw("parameters_gradient", &Call::parameters_gradient)
+      .def("piece", &Call::piece, "first"_a, "steps"_a)
       .def("set_weights", [](Call& c, int k, const Matrix& m) { place(c.weights, k) = m; })
       .def("set_weights_gradient", [](Call& c, int k, const Matrix& m) { place(c.weights_gradient, k) = m; })
       .def("set_initial", [](Call& c, int k, const Matrix& m) { place(c.initial, k) = m; })
@@ -136,6 +138,14 @@ NB_MODULE(_engine, m) {
       .def("set_flow", [](Call& c, int k, const Sequence& s) { place(c.flow, k) = s; })
       .def("set_sequence", [](Call& c, int k, const Sequence& s) { place(c.sequences, k) = s; })
       .def("set_sequence_gradient", [](Call& c, int k, const Sequence& s) { place(c.sequences_gradient, k) = s; });
+
+  nb::class_<Line>(m, "Line")
+      .def(nb::init<bool, long, Address, nb::object, nb::object, nb::object>(), "is_double"_a, "input_size"_a, "input"_a,
+           "rows"_a, "row"_a.none(), "convert"_a)
+      .def("add_layer", [](Line& line, const Call& call) { line.add_layer(*current, call, cell_of(call)); })
+      .def("add_softmax", &Line::add_softmax, "data"_a, "size"_a)
+      .def("step", &Line::step, "x"_a, "out"_a = nb::none())
+      .def_rw("number", &Line::number);
 
   const auto run = [&m](const char* name, void (*Engine::*pass)(const Call&, const Cell&)) {
     m.def(name, [pass](const Call& call) {

@@ -35,9 +35,10 @@ inline const Range kAsleep[1] = {};
 
 // How `vectors` vectors are shared out to the fewest panels, as evenly as can be.
 struct Panels {
-  long vectors, count;
-  explicit Panels(long vectors) : vectors(vectors), count((vectors + kMostVectors - 1) / kMostVectors) {}
-  long first(long panel) const { return panel * vectors / count; }
+  long vectors, count, even;  // `even`: what all have, if they have as many
+  explicit Panels(long vectors)
+      : vectors(vectors), count((vectors + kMostVectors - 1) / kMostVectors), even(count && vectors % count == 0 ? vectors / count : 0) {}
+  long first(long panel) const { return even ? panel * even : panel * vectors / count; }
   int width(long panel) const { return int(first(panel + 1) - first(panel)); }
 };
 

@@ -255,7 +255,7 @@ void forward_block(const Layout<T>& layout, const Kernels<T>& kernels, const Mat
     T* const products = ahead.products(number);
     rows.products = products;
     if (alive > 0) {
-      rows.step = T(number);
+      rows.step = T(call.first() + number);
       if (call.keep) rows.slots = layout.slots(t, block.first);
       scratch.read(layout, block, t, alive, true);
       clock.set(alive);
@@ -356,10 +356,11 @@ class Bounds {
           *one = std::clamp(*one, -most, most);
       });
     const long border = call.reverse ? t + 1 : t;  // between the steps border - 1 and border
-    if (!call.truncate || border % call.truncate || border == 0 || border == call.steps) return;
+    const long whole = call.whole ? call.whole : call.steps, place = call.origin + border;
+    if (!call.truncate || place % call.truncate || place == 0 || place == whole) return;
     const long rows = block_.among(std::min(layout_.alive(border - 1), layout_.alive(border)));
     for (long j = 0; j < rows; ++j)
-      if (!call.mask || (runs(j, 0, border) && runs(j, border, call.steps)))
+      if (!call.mask || (runs(j, -call.origin, border) && runs(j, border, whole - call.origin)))
         std::memset(gradient_ + j * row_, 0, row_ * sizeof(T));
   }
 
@@ -420,7 +421,7 @@ void backward_block(const Layout<T>& layout, const Kernels<T>& kernels, const Ma
       }
     if (alive == 0) continue;
 
-    rows.step = T(number);
+    rows.step = T(call.first() + number);
     rows.slots = layout.slots(t, block.first);
     rows.following = number > 0 ? layout.slots(layout.step_at(number - 1), block.first) : rows.slots;
     for (long j = 0; j < alive; ++j) {

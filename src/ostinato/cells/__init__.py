@@ -9,6 +9,7 @@ Importing a file registers its cells. A cell has its name here in one place, the
 from .activations import ACTIVATIONS, Activation, activation
 from .cell import CELLS, SPACES, SYMBOLS, Cell, Initial, Mask, cell, register
 from .clockwork import clockwork
+from .dense import dense
 from .depth_gated import depth_gated_lstm
 from .dropout import recurrent_dropout_lstm, rnn_drop_lstm, variational_lstm, zoneout_lstm
 from .echo_state import echo_state

@@ -7,7 +7,7 @@ import os
 import sys
 from pathlib import Path
 
-from ..cells import CELLS
+from ..cells import CELLS, dense
 from .cpp import print_all, print_cell
 
 
@@ -21,7 +21,7 @@ def main() -> int:
         parser.error(f"no cell is called {unknown[0]!r}; the cells are {', '.join(CELLS)}")
     if arguments.output:
         arguments.output.mkdir(parents=True, exist_ok=True)
-        (arguments.output / "cells.h").write_text(print_all(CELLS.values()))
+        (arguments.output / "cells.h").write_text(print_all([*CELLS.values(), dense]))
         return 0
     if not arguments.cell:
         parser.error("name a cell to print, or a folder with --output")

@@ -30,6 +30,7 @@ from .initialise import initialise as initialise  # noqa: E402
 from .models import Sequential as Sequential  # noqa: E402
 from .pretrained import load_weights_from as load_weights_from  # noqa: E402
 from .series import SeriesDataset as SeriesDataset  # noqa: E402
+from .stream import stream as stream  # noqa: E402
 
 
 def _modules() -> dict[str, ModuleType]:
@@ -48,7 +49,7 @@ for _name, _module in _modules().items():
     sys.modules.setdefault(f"{__name__}.{_name}", _module)
 
 _OURS = {"SeriesDataset", "callbacks", "explain", "from_keras", "layer_of", "layers", "models", "to_keras"}
-_OURS |= {"initialise", "initializers", "load_weights_from", "regularizers"}
+_OURS |= {"initialise", "initializers", "load_weights_from", "regularizers", "stream"}
 
 __all__ = sorted({name for name in dir(_keras) if not name.startswith("_")} | _OURS)  # noqa: PLE0605
 

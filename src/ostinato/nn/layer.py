@@ -17,6 +17,7 @@ from ..scan.request import ActivationLike
 from .form import Form, States, by_layer, check_bounds, in_dtype, run_stack
 from .initial import ForgetBias, RecurrentInit, initialize
 from .masks import check_rate, draw
+from .stream import stream
 
 #: How the stored tensors are called, as torch calls them; further matrices are `weight_<name>`, vectors `<name>`.
 _NAMES = {"W": "weight_ih", "U": "weight_hh", "b": "bias_ih", "b_u": "bias_hh"}
@@ -208,6 +209,18 @@ class Layer(torch.nn.Module):
             choice = scan.choose(ask(below if told else x, (lower,) * read), self.backend)
             told.append(f"{choice.backend}: {choice.reason}")
         return told[0] if len({*told}) == 1 else "; ".join(f"layer {k}: {one}" for k, one in enumerate(told))
+
+    def stream(self, batch: int = 1) -> scan.Stream:
+        """What runs this module one step at a time, on arrays of NumPy: see `scan.Stream`.
+
+        Args:
+            batch: how many sequences are carried side by side.
+
+        Raises:
+            ValueError: the module is bidirectional, or `batch` is no whole number of at least 1.
+            RuntimeError: the compiled kernels cannot serve the module.
+        """
+        return stream(self, batch, partial(self._asks, states=(), mask=None, training=False))
 
     def extra_repr(self) -> str:
         shown = [str(self.input_size), str(self.hidden_size)]

@@ -15,6 +15,7 @@ from torch.nn.utils.rnn import PackedSequence
 
 from .. import cells, scan
 from .form import Ask, Form, States, autocasts, by_layer, check_bounds, in_dtype, run_stack
+from .stream import stream
 
 Backend = scan.Backend | Literal["torch"]
 
@@ -97,6 +98,18 @@ class Recurrent(torch.nn.RNNBase):
         # the scans of the other layers differ in the input size only
         choice = scan.choose(self._asks(form, states)[0](x, ()), self.backend)
         return f"{choice.backend}: {choice.reason}"
+
+    def stream(self, batch: int = 1) -> scan.Stream:
+        """What runs this module one step at a time, on arrays of NumPy: see `scan.Stream`.
+
+        Args:
+            batch: how many sequences are carried side by side.
+
+        Raises:
+            ValueError: the module is bidirectional, or `batch` is no whole number of at least 1.
+            RuntimeError: the compiled kernels cannot serve the module.
+        """
+        return stream(self, batch, partial(self._asks, states=()))
 
     def extra_repr(self) -> str:
         shown = [super().extra_repr(), f"backend={self.backend!r}" if self.backend else "", self._bounds("=")]

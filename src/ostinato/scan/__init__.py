@@ -8,6 +8,7 @@ from .parameters import Parameter, Structure, Values, projects
 from .preservation import check_steps_are_alike, norm_preserving
 from .request import Request, Weights, make_request
 from .rules import forget_rule, is_number
+from .stream import Layers, Stream
 from .workspace import release_workspace
 
 __all__ = [
@@ -15,8 +16,10 @@ __all__ = [
     "Backend",
     "Choice",
     "Flow",
+    "Layers",
     "Parameter",
     "Request",
+    "Stream",
     "Structure",
     "Values",
     "Weights",

@@ -1,0 +1,249 @@
+"""Requests as calls into the engine."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import Any, cast
+
+import torch
+from torch import Tensor
+
+from ..cells import ACTIVATIONS, CELLS, Cell, dense
+from . import _engine, builder
+from .request import Request, Weights
+from .workspace import Lease, empty
+
+#: Below this many multiply-adds a second thread costs more than it brings.
+_WORTH_A_THREAD = 1 << 18
+
+_NUMBER_OF = {name: number for number, name in enumerate(ACTIVATIONS)}
+
+#: The cells that the engine was built with.
+_BUILT = {**CELLS, dense.name: dense}
+_DESCRIPTIONS = {one["name"]: {**one, "number": number} for number, one in enumerate(_engine.cells())}
+
+#: A process forked from this one has none of its threads, and GNU's OpenMP would wait for them for ever.
+_PROCESS = os.getpid()
+
+
+def kernel(cell: Cell) -> dict[str, Any] | str:
+    """The engine's description of a cell, with its number; or why it has none."""
+    if _BUILT.get(cell.name) is cell and cell.name in _DESCRIPTIONS:
+        return _DESCRIPTIONS[cell.name]
+    return builder.find(cell)
+
+
+@dataclass(frozen=True)
+class _Ragged:
+    """How a ragged batch is laid out: see `Call` in kernels/call.h. The tensors are int64."""
+
+    order: Tensor | None
+    alive: Tensor
+    tokens: Tensor
+
+
+def _ragged(request: Request) -> _Ragged | None:
+    if request.lengths is None:
+        return None
+    if request.batch_sizes is not None:
+        order, alive = None, request.batch_sizes.to(torch.int64).contiguous()
+    else:
+        if bool((request.lengths == request.steps).all()):
+            return None
+        order = torch.argsort(request.lengths, descending=True, stable=True)
+        ending = torch.bincount(request.lengths, minlength=request.steps + 1)
+        alive = request.batch - ending.cumsum(0)[: request.steps]
+        if request.padded == "left":
+            alive = alive.flip(0)
+    tokens = torch.zeros(request.steps + 1, dtype=torch.int64)
+    torch.cumsum(alive, 0, out=tokens[1:])
+    return _Ragged(order, alive, tokens)
+
+
+@lru_cache(maxsize=256)
+def _blocks(cell: Cell, blocks: tuple[tuple[str, ...], ...], order: tuple[str, ...]) -> list[list[int]]:
+    """For each matrix where each of the cell's blocks stands in weights of this order, as the engine's arrays."""
+    found = []
+    for names in blocks:
+        stored = [gate for gate in order if gate in names]
+        positions = [stored.index(gate) for gate in names]
+        found.append(positions + [0] * (16 - len(positions)))
+    return found
+
+
+def _features_contiguous(tensor: Tensor) -> Tensor:
+    tensor = tensor.resolve_neg()
+    return tensor if tensor.stride(-1) == 1 or tensor.shape[-1] == 1 else tensor.contiguous()
+
+
+def _sequence(tensor: Tensor, layout: str, offset: int = 0) -> Any:
+    address = tensor.data_ptr() + offset * tensor.element_size()
+    if layout == "packed":
+        return _engine.Sequence(address, 0, tensor.stride(0), True)
+    step, row = (0, 1) if layout == "time" else (1, 0)
+    return _engine.Sequence(address, tensor.stride(step), tensor.stride(row), False)
+
+
+def matrix(tensor: Tensor) -> Any:
+    return _engine.Matrix(tensor.data_ptr(), tensor.stride(0), tensor.stride(1))
+
+
+def _address(tensor: Tensor | None) -> int:
+    return 0 if tensor is None else tensor.data_ptr()
+
+
+def _padded(addresses: list[int], count: int = 16) -> list[int]:
+    return addresses + [0] * (count - len(addresses))
+
+
+class Caller:
+    """Makes the calls of one request; holds every tensor that a call points into."""
+
+    def __init__(self, request: Request) -> None:
+        self.ragged = _ragged(request)
+        given = request.tensors()
+        last = len(given) - sum(map(len, request.sequences))
+        addressable = [_features_contiguous(request.x)]
+        addressable += [t.resolve_neg() if t.dim() == 2 else t.contiguous().resolve_neg() for t in given[1:last]]
+        addressable += [_features_contiguous(sequence) for sequence in given[last:]]
+        if any(one is not other for one, other in zip(given, addressable, strict=True)):
+            request = request.bind(addressable)
+        self.request = request
+        self.description = cast("dict[str, Any]", kernel(request.cell))
+        lanes = _engine.lanes(request.x.dtype == torch.float64)
+        widest = max(request.units, request.x.shape[-1]) if self.description["wide"] else request.units
+        self.width = -(-widest // lanes) * lanes
+        #: the states whose sequences the engine writes: the first always, since it is where the steps look back to
+        self.outputs_of = (0, *(state for state in request.outputs if state))
+        self.tokens = request.batch * request.steps if self.ragged is None else int(self.ragged.tokens[-1])
+
+    def lease(self) -> Lease:
+        """Room for what one direction keeps for its backward pass."""
+        return Lease(self.tokens * self.description["slots"] * self.width, self.request.x.dtype)
+
+    def call(self, direction: int, found: Sequence[Tensor], slots: Lease | None) -> Any:
+        request = self.request
+        call, w = _engine.Call(), request.weights[direction]
+        call.cell, call.units, call.steps, call.batch = (
+            self.description["number"],
+            request.units,
+            request.steps,
+            request.batch,
+        )
+        call.input_size, call.projection = request.x.shape[-1], request.projection
+        call.phi = _NUMBER_OF[str(request.activations.get("phi", "linear"))]
+        call.sigma = _NUMBER_OF[str(request.activations.get("sigma", "linear"))]
+        work = self.tokens * request.units * (request.units + call.input_size)
+        alone = work <= _WORTH_A_THREAD or os.getpid() != _PROCESS
+        call.threads = 1 if alone else torch.get_num_threads()
+        call.is_double = request.x.dtype == torch.float64
+        call.reverse = request.reverse[direction]
+        call.repeat = request.padding == "repeat" and request.layout != "packed"
+        if self.ragged is not None:
+            call.order = _address(self.ragged.order)
+            call.alive, call.tokens = self.ragged.alive.data_ptr(), self.ragged.tokens.data_ptr()
+        if request.mask is not None:
+            call.mask, (call.mask_row, call.mask_step) = request.mask.data_ptr(), request.mask.stride()
+        call.x = _sequence(request.x, request.layout)
+        for state, y in zip(self.outputs_of, found, strict=True):
+            call.set_y(state, _sequence(y, request.layout, direction * request.state_size(state)))
+        for k, sequence in enumerate(request.sequences[direction]):
+            call.set_sequence(k, _sequence(sequence, request.layout))
+        blocks = request.program.blocks
+        call.blocks = _blocks(request.cell, (blocks["W"], blocks["U"]), request.order(direction))
+        for k, weight in enumerate((w.W, w.U, *w.matrices)):
+            if weight is not None:
+                call.set_weights(k, matrix(weight))
+        call.reach = _address(w.reach)
+        call.bias = [_address(w.b), _address(w.b_u)]
+        call.parameters = _padded([p.data_ptr() for p in w.parameters], 32)
+        for s, initial in enumerate(request.initial_state or ()):
+            call.set_initial(s, matrix(initial[direction]))
+        if slots is not None:
+            call.keep, call.slots = True, slots.address
+        return call
+
+    def outputs(self) -> tuple[list[Tensor], list[Tensor]]:
+        """Room for the output sequences, in the order of `outputs_of`, and for the final states."""
+        request, directions = self.request, len(self.request.weights)
+        leading = request.x.shape[:-1]
+        sizes = [request.state_size(state) for state in range(len(request.cell.states))]
+        found = [empty((*leading, directions * sizes[state]), request.x) for state in self.outputs_of]
+        return found, [request.x.new_empty(directions, request.batch, size) for size in sizes]
+
+    def asked(self, found: Sequence[Tensor]) -> tuple[Tensor, ...]:
+        """Of the output sequences those that the request asks for, in its order."""
+        return tuple(found[self.outputs_of.index(state)] for state in self.request.outputs)
+
+    def forward(self, found: Sequence[Tensor], finals: Sequence[Tensor], leases: Sequence[Lease | None]) -> None:
+        for direction, lease in enumerate(leases):
+            call = self.call(direction, found, lease)
+            for s, final in enumerate(finals):
+                call.set_final(s, matrix(final[direction]))
+            _engine.forward(call)
+
+    def backward(
+        self, outputs: Sequence[Tensor], leases: Sequence[Lease], y_gradients: Sequence[Tensor | None],
+        final_gradients: Sequence[Tensor | None], wanted: Sequence[bool],
+    ) -> list[Tensor | None]:  # fmt: skip
+        """The gradients of `request.tensors()`, None where not wanted."""
+        request = self.request
+        given = request.tensors()
+        found = [torch.empty_like(one) if want else None for one, want in zip(given[1:], wanted[1:], strict=True)]
+        found.insert(0, empty(request.x.shape, request.x) if wanted[0] else None)
+        rest = iter(found)
+        x_gradient = next(rest)
+        state_gradients = [next(rest) for _ in request.initial_state or ()]
+        weight_gradients = [[next(rest) for _ in w.tensors()] for w in request.weights]
+        sequence_gradients = [[next(rest) for _ in given] for given in request.sequences]
+        y_gradients = [None if g is None else _features_contiguous(g) for g in y_gradients]
+        final_gradients = [None if g is None else _features_contiguous(g) for g in final_gradients]
+        flows = self._flows()
+        for direction, lease in enumerate(leases):
+            call = self.call(direction, outputs, lease)
+            call.truncate, call.clip = request.truncate, request.clip
+            for state, flow in enumerate(flows):
+                call.set_flow(state, _sequence(flow, request.layout, direction * request.state_size(state)))
+            for state, gradient in zip(request.outputs, y_gradients, strict=True):
+                if gradient is not None:
+                    call.set_y_gradient(
+                        state, _sequence(gradient, request.layout, direction * request.state_size(state))
+                    )
+            if x_gradient is not None:
+                call.x_gradient = _sequence(x_gradient, request.layout)
+                call.add_to_x_gradient = direction > 0
+            for s, gradient in enumerate(final_gradients):
+                if gradient is not None:
+                    call.set_final_gradient(s, matrix(gradient[direction]))
+            for s, gradient in enumerate(state_gradients):
+                if gradient is not None:
+                    call.set_initial_gradient(s, matrix(gradient[direction]))
+            _ask_for_weights(call, request.weights[direction], weight_gradients[direction])
+            for k, gradient in enumerate(sequence_gradients[direction]):
+                if gradient is not None:
+                    call.set_sequence_gradient(k, _sequence(gradient, request.layout))
+            _engine.backward(call)
+        return found
+
+    def _flows(self) -> list[Tensor]:
+        """Room for the gradients of the states along the sequence, where somebody records them."""
+        request = self.request
+        if request.flow is None:
+            return []
+        leading, directions = request.x.shape[:-1], len(request.weights)
+        sizes = {name: request.state_size(k) for k, name in enumerate(request.cell.states)}
+        request.flow.gradients = {name: request.x.new_zeros(*leading, directions * sizes[name]) for name in sizes}
+        return list(request.flow.gradients.values())
+
+
+def _ask_for_weights(call: Any, weights: Weights, gradients: Sequence[Tensor | None]) -> None:
+    rest = iter(gradients)
+    into = [None if t is None else next(rest) for t in (weights.W, weights.U, weights.b, weights.b_u)]
+    call.bias_gradient = [_address(gradient) for gradient in into[2:]]
+    call.parameters_gradient = _padded([_address(next(rest)) for _ in weights.parameters], 32)
+    for k, gradient in enumerate((*into[:2], *rest)):
+        if gradient is not None:
+            call.set_weights_gradient(k, matrix(gradient))
