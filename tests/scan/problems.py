@@ -54,6 +54,7 @@ class Problem:
     named: tuple[tuple[str, str], ...] = ()
     truncate: int | None = None
     clip: float | None = None
+    recompute: bool | int | None = None
     scale: float = 1.0
     seed: int = 0
 
@@ -246,6 +247,7 @@ def arguments(problem: Problem, given: Results) -> dict[str, Any]:
         "outputs": problem.cell.states if problem.every else None,
         "truncate": problem.truncate,
         "clip": problem.clip,
+        "recompute": problem.recompute,
         **ragged,
     }
 

@@ -21,6 +21,7 @@ LAYER = {
     "unroll": False,
     "truncate_gradient": None,
     "clip_recurrent_gradient": None,
+    "recompute": None,
 }
 
 _MEANING = {
@@ -59,6 +60,7 @@ _MEANING = {
     "unroll": "as in Keras; decides nothing where a scan runs.",
     "truncate_gradient": "after how many steps gradients are cut; None is never.",
     "clip_recurrent_gradient": "the bound of each state's gradient as a step hands it back; None is none.",
+    "recompute": "True, or how many steps the backward pass runs again at a time, for less memory; None keeps all.",
 }
 
 

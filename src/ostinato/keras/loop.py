@@ -132,6 +132,7 @@ def request(
         outputs=layer.shown,
         truncate=layer.truncate_gradient,
         clip=layer.clip_recurrent_gradient,
+        recompute=layer.recompute,
     )
 
 

@@ -17,7 +17,7 @@ from torch import Tensor
 from .. import cells
 from ..cells import ACTIVATIONS, Cell
 from ..scan import Weights
-from ..scan.request import check_clip, check_truncate
+from ..scan.request import check_clip, check_recompute, check_truncate
 from . import loop, steps
 
 #: The name of each of Keras' own activations, by the identity of its function: a function of the user's may be called
@@ -38,12 +38,15 @@ class Recurrent:
         shown: names of the states that the output holds; None is the first one.
         truncate_gradient: None, or the number of steps after which gradients are cut; `scan.scan` says how.
         clip_recurrent_gradient: None, or the bound of every state's gradient as a step hands it back; likewise.
+        recompute: None, or True or the number of steps that the backward pass runs again at a time, for less memory;
+            likewise. Where a layer does not run as a scan, all is kept.
     """
 
     gate_order: tuple[str, ...] | None = None
     shown: tuple[str, ...] | None = None
     truncate_gradient: int | None = None
     clip_recurrent_gradient: float | None = None
+    recompute: bool | int | None = None
 
     cell: Any
     compute_dtype: str
@@ -55,15 +58,19 @@ class Recurrent:
         *args: Any,
         truncate_gradient: int | None = None,
         clip_recurrent_gradient: float | None = None,
+        recompute: bool | int | None = None,
         **kwargs: Any,
     ) -> None:
         if truncate_gradient is not None:
             check_truncate(truncate_gradient)
         if clip_recurrent_gradient is not None:
             check_clip(clip_recurrent_gradient)
+        if recompute is not None:
+            check_recompute(recompute)
         super().__init__(*args, **kwargs)
         self.truncate_gradient = truncate_gradient
         self.clip_recurrent_gradient = clip_recurrent_gradient
+        self.recompute = recompute
 
     @property
     def bounds(self) -> dict[str, Any]:
@@ -72,7 +79,8 @@ class Recurrent:
 
     def get_config(self) -> dict[str, Any]:
         """The arguments that make this layer again; what Keras' layers have not stands there only where it is given."""
-        return {**super().get_config(), **self.bounds}  # type: ignore[misc]
+        added = self.bounds if self.recompute is None else {**self.bounds, "recompute": self.recompute}
+        return {**super().get_config(), **added}  # type: ignore[misc]
 
     @property
     def equations(self) -> Cell:
@@ -171,7 +179,7 @@ def _as_keras(stock: type) -> inspect.Signature:
     """The arguments of a layer of Keras, and those that all layers here have."""
     told = inspect.signature(stock.__init__)  # type: ignore[misc]
     *own, further = told.parameters.values()
-    added = [inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, default=None) for name in BOUNDS]
+    added = [inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, default=None) for name in (*BOUNDS, "recompute")]
     return told.replace(parameters=[*own, *added, further])
 
 
@@ -189,8 +197,8 @@ def tensor_of(variable: Any, dtype: torch.dtype) -> Tensor:
 class LSTM(Recurrent, keras.layers.LSTM):  # type: ignore[misc]
     """Long short-term memory (Hochreiter & Schmidhuber 1997): `keras.layers.LSTM` on this library's kernels.
 
-    Every argument is that of `keras.layers.LSTM`, beside `truncate_gradient` and `clip_recurrent_gradient` (see
-    `Recurrent`); `use_cudnn` decides nothing on the CPU.
+    Every argument is that of `keras.layers.LSTM`, beside `truncate_gradient`, `clip_recurrent_gradient` and
+    `recompute` (see `Recurrent`); `use_cudnn` decides nothing on the CPU.
 
     Shapes: input (batch, steps, features), optional mask (batch, steps); output (batch, units), or (batch, steps,
     units) with `return_sequences`; with `return_state` also h and c, each (batch, units). Weights: kernel (features,
@@ -211,8 +219,9 @@ class LSTM(Recurrent, keras.layers.LSTM):  # type: ignore[misc]
 class GRU(Recurrent, keras.layers.GRU):  # type: ignore[misc]
     """Gated recurrent unit (Cho et al. 2014): `keras.layers.GRU` on this library's kernels.
 
-    Every argument is that of `keras.layers.GRU`, beside `truncate_gradient` and `clip_recurrent_gradient` (see
-    `Recurrent`); `reset_after` chooses between the two forms, and `use_cudnn` decides nothing on the CPU.
+    Every argument is that of `keras.layers.GRU`, beside `truncate_gradient`, `clip_recurrent_gradient` and
+    `recompute` (see `Recurrent`); `reset_after` chooses between the two forms, and `use_cudnn` decides nothing on the
+    CPU.
 
     Shapes: those of `LSTM`, with one state h. Weights: kernel (features, 3 units), recurrent kernel (units, 3 units),
     bias (2, 3 units), or (3 units) with `reset_after=False`; gates in the order z, r, h.
@@ -234,8 +243,8 @@ class GRU(Recurrent, keras.layers.GRU):  # type: ignore[misc]
 class SimpleRNN(Recurrent, keras.layers.SimpleRNN):  # type: ignore[misc]
     """Simple recurrent network (Elman 1990): `keras.layers.SimpleRNN` on this library's kernels.
 
-    Every argument is that of `keras.layers.SimpleRNN`, beside `truncate_gradient` and `clip_recurrent_gradient` (see
-    `Recurrent`). Unlike there, `activity_regularizer` acts, and `seed` is kept
+    Every argument is that of `keras.layers.SimpleRNN`, beside `truncate_gradient`, `clip_recurrent_gradient` and
+    `recompute` (see `Recurrent`). Unlike there, `activity_regularizer` acts, and `seed` is kept
     when the layer is saved or cloned.
 
     Shapes: those of `LSTM`, with one state h. Weights: kernel (features, units), recurrent kernel (units, units),
@@ -266,7 +275,7 @@ def same_kind(layers: Sequence[Any]) -> bool:
         and type(layer).inner_loop is Recurrent.inner_loop
         and layer.layout == first.layout
         and layer.shown is None
-        and layer.bounds == first.bounds
+        and (layer.bounds, layer.recompute) == (first.bounds, first.recompute)
         and layer.scan_activations() == first.scan_activations()
         for layer in layers
     )

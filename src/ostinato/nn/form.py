@@ -12,7 +12,7 @@ from torch.nn.functional import dropout
 from torch.nn.utils.rnn import PackedSequence
 
 from .. import scan
-from ..scan.request import Layout, check_clip, check_truncate
+from ..scan.request import Layout, check_clip, check_recompute, check_truncate
 
 States = tuple[Tensor, ...]
 
@@ -81,7 +81,9 @@ def in_dtype(x: Tensor, states: States, dtype: torch.dtype) -> tuple[Tensor, Sta
     return (x.to(dtype), tuple(state.to(dtype) for state in states)) if autocasts(x) else (x, states)
 
 
-def check_bounds(truncate_gradient: int | None, clip_recurrent_gradient: float | None) -> None:
+def check_bounds(
+    truncate_gradient: int | None, clip_recurrent_gradient: float | None, recompute: bool | int | None
+) -> None:
     """Refuse what `scan` would refuse, where it is given.
 
     Raises:
@@ -91,6 +93,8 @@ def check_bounds(truncate_gradient: int | None, clip_recurrent_gradient: float |
         check_truncate(truncate_gradient)
     if clip_recurrent_gradient is not None:
         check_clip(clip_recurrent_gradient)
+    if recompute is not None:
+        check_recompute(recompute)
 
 
 def run_stack(

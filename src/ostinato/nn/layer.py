@@ -37,12 +37,14 @@ class Layer(torch.nn.Module):
         backend: None lets the library choose; "cpu" and "reference" insist on one of the backends of `scan`.
         truncate_gradient: None, or the number of steps after which gradients are cut; `scan.scan` says how.
         clip_recurrent_gradient: None, or the bound of every state's gradient as a step hands it back; likewise.
+        recompute: None, or True or the number of steps that the backward pass runs again at a time; likewise.
         training: whether masks and dropout are drawn, or stand at their expectation.
     """
 
     cell: ClassVar[cells.Cell]
     truncate_gradient: int | None = None
     clip_recurrent_gradient: float | None = None
+    recompute: bool | int | None = None
 
     def __init__(
         self,
@@ -67,6 +69,7 @@ class Layer(torch.nn.Module):
         forget_bias: ForgetBias | None = None,
         truncate_gradient: int | None = None,
         clip_recurrent_gradient: float | None = None,
+        recompute: bool | int | None = None,
         backend: scan.Backend | None = None,
         device: torch.device | str | None = None,
         dtype: torch.dtype | None = None,
@@ -84,7 +87,7 @@ class Layer(torch.nn.Module):
             raise ValueError(f"dropout is {dropout}; expected a probability within 0..1")
         if dropout and num_layers == 1:
             warnings.warn(f"dropout={dropout} acts between layers, and num_layers=1 has nothing between", stacklevel=3)
-        check_bounds(truncate_gradient, clip_recurrent_gradient)
+        check_bounds(truncate_gradient, clip_recurrent_gradient, recompute)
         self.input_size = input_size
         self.hidden_size = hidden_size
         self.num_layers = num_layers
@@ -98,6 +101,7 @@ class Layer(torch.nn.Module):
         self.forget_bias = forget_bias
         self.truncate_gradient = truncate_gradient
         self.clip_recurrent_gradient = clip_recurrent_gradient
+        self.recompute = recompute
         self.backend = backend
         self._sizes: dict[str, Any] = {
             "projection": proj_size,
@@ -232,7 +236,8 @@ class Layer(torch.nn.Module):
             "fixed": (self._fixed, {}), "recurrent_init": (self.recurrent_init, "uniform"),
             "forget_bias": (self.forget_bias, None), "per_step": (self.per_step, None),
             "truncate_gradient": (self.truncate_gradient, None),
-            "clip_recurrent_gradient": (self.clip_recurrent_gradient, None), "backend": (self.backend, None),
+            "clip_recurrent_gradient": (self.clip_recurrent_gradient, None), "recompute": (self.recompute, None),
+            "backend": (self.backend, None),
         }  # fmt: skip
         options |= {name: (value, None) for name, value in (*self._constants.items(), *self._rates.items())}
         options |= {
@@ -330,6 +335,7 @@ class Layer(torch.nn.Module):
             outputs=cell.states[: 1 + read_above],
             truncate=self.truncate_gradient,
             clip=self.clip_recurrent_gradient,
+            recompute=self.recompute,
         )
 
 

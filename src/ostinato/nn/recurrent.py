@@ -36,11 +36,13 @@ class Recurrent(torch.nn.RNNBase):
             runs torch's own implementation.
         truncate_gradient: None, or the number of steps after which gradients are cut; `scan.scan` says how.
         clip_recurrent_gradient: None, or the bound of every state's gradient as a step hands it back; likewise.
+        recompute: None, or True or the number of steps that the backward pass runs again at a time; likewise.
     """
 
     backend: Backend | None = None
     truncate_gradient: int | None = None
     clip_recurrent_gradient: float | None = None
+    recompute: bool | int | None = None
 
     def __init__(
         self,
@@ -48,16 +50,18 @@ class Recurrent(torch.nn.RNNBase):
         backend: Backend | None = None,
         truncate_gradient: int | None = None,
         clip_recurrent_gradient: float | None = None,
+        recompute: bool | int | None = None,
         **kwargs: Any,
     ) -> None:
         known = (*get_args(scan.Backend), "torch")
         if backend is not None and backend not in known:
             raise ValueError(f"backend is {backend!r}; expected None or one of {', '.join(map(repr, known))}")
-        check_bounds(truncate_gradient, clip_recurrent_gradient)
+        check_bounds(truncate_gradient, clip_recurrent_gradient, recompute)
         super().__init__(*args, **kwargs)
         self.backend = backend
         self.truncate_gradient = truncate_gradient
         self.clip_recurrent_gradient = clip_recurrent_gradient
+        self.recompute = recompute
 
     def forward(self, input: Tensor | PackedSequence, hx: Tensor | States | None = None) -> Any:
         """The whole stack over a whole sequence, as torch's module of the same name describes it.
@@ -113,6 +117,7 @@ class Recurrent(torch.nn.RNNBase):
 
     def extra_repr(self) -> str:
         shown = [super().extra_repr(), f"backend={self.backend!r}" if self.backend else "", self._bounds("=")]
+        shown.append(f"recompute={self.recompute!r}" if self.recompute is not None else "")
         return ", ".join(filter(None, shown))
 
     def _bounds(self, sign: str = " is ") -> str:
@@ -187,7 +192,7 @@ class Recurrent(torch.nn.RNNBase):
         cell, activations = (cells.projected_lstm, {}) if self.proj_size else _CELLS[self.mode]
         return scan.make_request(
             cell, x, weights, initial, layout=form.layout, batch_sizes=form.batch_sizes, activations=activations,
-            truncate=self.truncate_gradient, clip=self.clip_recurrent_gradient,
+            truncate=self.truncate_gradient, clip=self.clip_recurrent_gradient, recompute=self.recompute,
         )  # fmt: skip
 
     def _states(self, hx: Any) -> States:
@@ -204,7 +209,7 @@ class LSTM(Recurrent, torch.nn.LSTM):
     `cells.projected_lstm` for those of `proj_size` > 0.
 
     Args:
-        backend, truncate_gradient, clip_recurrent_gradient: keyword only; see `Recurrent`.
+        backend, truncate_gradient, clip_recurrent_gradient, recompute: keyword only; see `Recurrent`.
     """
 
 
@@ -214,7 +219,7 @@ class GRU(Recurrent, torch.nn.GRU):
     Arguments, shapes, parameters and state dict are torch's; see `cells.gru` for the equations.
 
     Args:
-        backend, truncate_gradient, clip_recurrent_gradient: keyword only; see `Recurrent`.
+        backend, truncate_gradient, clip_recurrent_gradient, recompute: keyword only; see `Recurrent`.
     """
 
 
@@ -224,5 +229,5 @@ class RNN(Recurrent, torch.nn.RNN):
     Arguments, shapes, parameters and state dict are torch's; see `cells.elman` for the equations.
 
     Args:
-        backend, truncate_gradient, clip_recurrent_gradient: keyword only; see `Recurrent`.
+        backend, truncate_gradient, clip_recurrent_gradient, recompute: keyword only; see `Recurrent`.
     """

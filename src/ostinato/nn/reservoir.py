@@ -40,6 +40,7 @@ class EchoState(Layer):
         seed: equal seeds draw equal reservoirs; None draws with torch's generator.
         truncate_gradient: after how many steps gradients are cut; None is never.
         clip_recurrent_gradient: the bound of each state's gradient as a step hands it back; None is none.
+        recompute: True, or how many steps the backward pass runs again at a time, for less memory; None keeps all.
         backend: None lets the library choose; see `Layer`.
         device: of the weights.
         dtype: of the weights.
@@ -68,6 +69,7 @@ class EchoState(Layer):
         seed: int | None = None,
         truncate_gradient: int | None = None,
         clip_recurrent_gradient: float | None = None,
+        recompute: bool | int | None = None,
         backend: scan.Backend | None = None,
         device: torch.device | str | None = None,
         dtype: torch.dtype | None = None,
@@ -87,7 +89,8 @@ class EchoState(Layer):
         super().__init__(
             input_size, hidden_size, num_layers, batch_first=batch_first, bidirectional=bidirectional,
             constants={"leak": leaks}, activations={"phi": activation}, truncate_gradient=truncate_gradient,
-            clip_recurrent_gradient=clip_recurrent_gradient, backend=backend, device=device, dtype=dtype,
+            clip_recurrent_gradient=clip_recurrent_gradient, recompute=recompute, backend=backend, device=device,
+            dtype=dtype,
         )  # fmt: skip
 
     @property

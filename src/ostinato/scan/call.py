@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any, cast
@@ -99,6 +99,25 @@ def _padded(addresses: list[int], count: int = 16) -> list[int]:
     return addresses + [0] * (count - len(addresses))
 
 
+@dataclass(frozen=True)
+class Gradients:
+    """Room for the gradients of a request's tensors, None where one is not wanted.
+
+    Attributes:
+        tensors: in the order of `request.tensors()`; the others are the same ones by what they belong to.
+        x: of the input.
+        states: of the initial states.
+        weights: for each direction those of `Weights.tensors()`.
+        sequences: for each direction those of the further sequences.
+    """
+
+    tensors: list[Tensor | None]
+    x: Tensor | None
+    states: list[Tensor | None]
+    weights: list[list[Tensor | None]]
+    sequences: list[list[Tensor | None]]
+
+
 class Caller:
     """Makes the calls of one request; holds every tensor that a call points into."""
 
@@ -120,9 +139,15 @@ class Caller:
         self.outputs_of = (0, *(state for state in request.outputs if state))
         self.tokens = request.batch * request.steps if self.ragged is None else int(self.ragged.tokens[-1])
 
-    def lease(self) -> Lease:
-        """Room for what one direction keeps for its backward pass."""
-        return Lease(self.tokens * self.description["slots"] * self.width, self.request.x.dtype)
+    def lease(self, pieces: Sequence[tuple[int, int]] = ()) -> Lease:
+        """Room for what one direction keeps for its backward pass: of all steps, or of any of these (first, count)."""
+        tokens = max((self._tokens(*piece) for piece in pieces), default=self.tokens)
+        return Lease(tokens * self.description["slots"] * self.width, self.request.x.dtype)
+
+    def _tokens(self, first: int, count: int) -> int:
+        if self.ragged is None:
+            return self.request.batch * count
+        return int(self.ragged.tokens[first + count] - self.ragged.tokens[first])
 
     def call(self, direction: int, found: Sequence[Tensor], slots: Lease | None) -> Any:
         request = self.request
@@ -190,17 +215,44 @@ class Caller:
         final_gradients: Sequence[Tensor | None], wanted: Sequence[bool],
     ) -> list[Tensor | None]:  # fmt: skip
         """The gradients of `request.tensors()`, None where not wanted."""
+        found = self.gradients(wanted)
+        for direction, call in enumerate(self.backward_calls(outputs, leases, y_gradients, found)):
+            for s, gradient in enumerate(final_gradients):
+                if gradient is not None:
+                    call.set_final_gradient(s, matrix(_features_contiguous(gradient)[direction]))
+            for s, gradient in enumerate(found.states):
+                if gradient is not None:
+                    call.set_initial_gradient(s, matrix(gradient[direction]))
+            ask_for_weights(call, self.request.weights[direction], found.weights[direction])
+            _engine.backward(call)
+        return found.tensors
+
+    def gradients(self, wanted: Sequence[bool]) -> Gradients:
+        """Room for the gradients of `request.tensors()`."""
         request = self.request
-        given = request.tensors()
-        found = [torch.empty_like(one) if want else None for one, want in zip(given[1:], wanted[1:], strict=True)]
+        found = [
+            torch.empty_like(one) if want else None for one, want in zip(request.tensors()[1:], wanted[1:], strict=True)
+        ]
         found.insert(0, empty(request.x.shape, request.x) if wanted[0] else None)
         rest = iter(found)
-        x_gradient = next(rest)
-        state_gradients = [next(rest) for _ in request.initial_state or ()]
-        weight_gradients = [[next(rest) for _ in w.tensors()] for w in request.weights]
-        sequence_gradients = [[next(rest) for _ in given] for given in request.sequences]
+        return Gradients(
+            tensors=found,
+            x=next(rest),
+            states=[next(rest) for _ in request.initial_state or ()],
+            weights=[[next(rest) for _ in w.tensors()] for w in request.weights],
+            sequences=[[next(rest) for _ in given] for given in request.sequences],
+        )
+
+    def backward_calls(
+        self,
+        outputs: Sequence[Tensor],
+        leases: Sequence[Lease],
+        y_gradients: Sequence[Tensor | None],
+        into: Gradients,
+    ) -> Iterator[Any]:
+        """For each direction the call of the backward pass, without the gradients of states and weights."""
+        request = self.request
         y_gradients = [None if g is None else _features_contiguous(g) for g in y_gradients]
-        final_gradients = [None if g is None else _features_contiguous(g) for g in final_gradients]
         flows = self._flows()
         for direction, lease in enumerate(leases):
             call = self.call(direction, outputs, lease)
@@ -212,21 +264,13 @@ class Caller:
                     call.set_y_gradient(
                         state, _sequence(gradient, request.layout, direction * request.state_size(state))
                     )
-            if x_gradient is not None:
-                call.x_gradient = _sequence(x_gradient, request.layout)
+            if into.x is not None:
+                call.x_gradient = _sequence(into.x, request.layout)
                 call.add_to_x_gradient = direction > 0
-            for s, gradient in enumerate(final_gradients):
-                if gradient is not None:
-                    call.set_final_gradient(s, matrix(gradient[direction]))
-            for s, gradient in enumerate(state_gradients):
-                if gradient is not None:
-                    call.set_initial_gradient(s, matrix(gradient[direction]))
-            _ask_for_weights(call, request.weights[direction], weight_gradients[direction])
-            for k, gradient in enumerate(sequence_gradients[direction]):
+            for k, gradient in enumerate(into.sequences[direction]):
                 if gradient is not None:
                     call.set_sequence_gradient(k, _sequence(gradient, request.layout))
-            _engine.backward(call)
-        return found
+            yield call
 
     def _flows(self) -> list[Tensor]:
         """Room for the gradients of the states along the sequence, where somebody records them."""
@@ -239,7 +283,8 @@ class Caller:
         return list(request.flow.gradients.values())
 
 
-def _ask_for_weights(call: Any, weights: Weights, gradients: Sequence[Tensor | None]) -> None:
+def ask_for_weights(call: Any, weights: Weights, gradients: Sequence[Tensor | None]) -> None:
+    """Have a call write the gradients of `weights.tensors()`, those that are not None."""
     rest = iter(gradients)
     into = [None if t is None else next(rest) for t in (weights.W, weights.U, weights.b, weights.b_u)]
     call.bias_gradient = [_address(gradient) for gradient in into[2:]]

@@ -9,7 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from . import _engine, reference
+from . import _engine, recompute, reference
 from .call import Caller, kernel
 from .request import Request
 
@@ -57,8 +57,12 @@ class _Scan(torch.autograd.Function):
     def forward(ctx: Any, request: Request, *tensors: Tensor) -> tuple[Tensor, ...]:
         caller = Caller(request)
         found, finals = caller.outputs()
-        ctx.leases = [caller.lease() for _ in request.weights]
-        caller.forward(found, finals, ctx.leases)
+        ctx.leases = ctx.starts = None
+        if request.recompute:
+            ctx.starts = recompute.forward(caller, found, finals)
+        else:
+            ctx.leases = [caller.lease() for _ in request.weights]
+            caller.forward(found, finals, ctx.leases)
         ctx.save_for_backward(*tensors, *found)
         ctx.form = request.bind([_RELEASED] * len(tensors))
         ctx.set_materialize_grads(False)
@@ -74,6 +78,8 @@ class _Scan(torch.autograd.Function):
         if torch.is_grad_enabled():
             return (None, *_differentiable(request, gradients, wanted))
         caller = Caller(request)
+        if request.recompute:
+            return (None, *recompute.backward(caller, found, ctx.starts, y_gradients, final_gradients, wanted))
         leases, ctx.leases = ctx.leases, None
         if leases is None:
             leases = [caller.lease() for _ in request.weights]

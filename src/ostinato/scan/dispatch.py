@@ -47,6 +47,7 @@ def scan(
     outputs: Sequence[str] | None = None,
     truncate: int | None = None,
     clip: float | None = None,
+    recompute: bool | int | None = None,
     backend: Backend | None = None,
 ) -> tuple[Any, tuple[Tensor, ...]]:
     """A cell over a whole sequence, in one or two directions.
@@ -71,6 +72,9 @@ def scan(
             piece where the row's first step is. None: no cut.
         clip: bring each entry of the gradient of a state, as a step hands it to the one before, to within +-clip. None:
             leave it.
+        recompute: keep the states at every so many steps alone, and let the backward pass run the steps between again
+            (Chen et al. 2016, 1604.06174): less memory for more time. True is the square root of the steps. Outputs are
+            the same bit for bit, gradients up to rounding. The compiled kernels do this; the reference keeps all.
         backend: "cpu" or "reference" to insist on one; None lets the library choose.
 
     Returns:
@@ -85,7 +89,7 @@ def scan(
     request = make_request(
         cell, x, weights, initial_state, layout=layout, reverse=reverse, lengths=lengths, batch_sizes=batch_sizes,
         mask=mask, padding=padding, activations=activations, sequences=sequences, outputs=outputs,
-        truncate=truncate, clip=clip,
+        truncate=truncate, clip=clip, recompute=recompute,
     )  # fmt: skip
     found, finals = run(request, backend)
     return (found[0] if outputs is None else found), finals

@@ -77,6 +77,7 @@ class Request:
         activations: the run-time activation of each symbol: a name, or a function of a tensor.
         truncate: no gradient passes from one piece of so many steps to another; 0 is from all to all.
         clip: the gradient of a state is brought to within +-clip at every step; 0 leaves it as it is.
+        recompute: how many steps the backward pass runs again at a time; 0 is none, all that it needs is kept.
         flow: where the backward pass tells the gradients of the states; None is nowhere.
     """
 
@@ -96,6 +97,7 @@ class Request:
     outputs: tuple[int, ...]
     truncate: int
     clip: float
+    recompute: int
     flow: Flow | None
     units: int
     projection: int
@@ -340,6 +342,26 @@ def check_clip(most: float) -> float:
     return 0.0 if math.isinf(most) else float(most)
 
 
+def check_recompute(steps: bool | int) -> bool | int:
+    """How many steps the backward pass is to run again at a time, checked.
+
+    Raises:
+        ValueError: it is neither a truth value nor a whole number of at least 1.
+    """
+    if isinstance(steps, bool):
+        return steps
+    if not isinstance(steps, Integral) or steps < 1:
+        raise ValueError(f"recompute is {steps!r}; expected True or False, or a whole number of steps of at least 1")
+    return int(steps)
+
+
+def _pieces(recompute: bool | int | None, steps: int) -> int:
+    """The steps of a piece; 0 if there would be one piece only."""
+    chosen = False if recompute is None else check_recompute(recompute)
+    length = math.isqrt(steps - 1) + 1 if chosen is True else int(chosen)
+    return length if length < steps else 0
+
+
 def _check_states(
     cell: Cell, states: Sequence[Tensor], leading: tuple[int, ...], sizes: Mapping[str, int], x: Tensor
 ) -> tuple[Tensor, ...]:
@@ -379,6 +401,7 @@ def make_request(
     outputs: Sequence[str] | None = None,
     truncate: int | None = None,
     clip: float | None = None,
+    recompute: bool | int | None = None,
 ) -> Request:
     """Check the arguments of a scan; they are those of `scan.scan`.
 
@@ -429,6 +452,7 @@ def make_request(
         outputs=tuple(cell.states.index(name) for name in wanted),
         truncate=0 if truncate is None else check_truncate(truncate),
         clip=0.0 if clip is None else check_clip(clip),
+        recompute=_pieces(recompute, steps),
         flow=None,
         units=units,
         projection=projection,
