@@ -14,6 +14,13 @@ from .process import WorkerError
 #: Vectors of H that the backward pass needs of each step, other than the outputs: gates, and further states.
 SAVED = {"LSTM": 5, "GRU": 4}
 
+#: What each of them trains.
+CONTENDERS: dict[str, dict[str, Any]] = {
+    "ostinato.nn": {"library": "ostinato.nn"},
+    "ostinato.nn, recompute=True": {"library": "ostinato.nn", "recompute": True},
+    "PyTorch": {"library": "torch.nn"},
+}
+
 #: Arrays leave the process when they are freed, whatever the allocator has learnt before.
 PLAIN_ALLOCATOR = {"MALLOC_MMAP_THRESHOLD_": "65536", "MALLOC_TRIM_THRESHOLD_": "65536"}
 
@@ -94,15 +101,15 @@ def needed(kind: str, input_size: int, hidden_size: int, batch: int, steps: int)
 
 
 def footprints(arena: Arena, quick: bool) -> list[Footprint]:
-    """Ours and PyTorch's, each in a fresh process, with the arithmetic after them."""
+    """Ours in both ways and PyTorch's, each in a fresh process, with the arithmetic after them."""
     rows = []
     for kind in ("LSTM", "GRU"):
         for units in (64,) if quick else (64, 256):
             shape = {"input_size": units, "hidden_size": units, "batch": 64, "steps": 400}
             title = f"{kind} T=400 B=64 H={units}"
             arena.tell(f"memory: {title}")
-            for name, library in (("ostinato.nn", "ostinato.nn"), ("PyTorch", "torch.nn")):
-                rows.append(_footprint(arena, title, name, {"library": library, "kind": kind, **shape}))
+            for name, options in CONTENDERS.items():
+                rows.append(_footprint(arena, title, name, {**options, "kind": kind, **shape}))
             held, peak = needed(kind, **shape)
             rows.append(Footprint(title, "arithmetic", held, peak))
     return rows
@@ -111,7 +118,8 @@ def footprints(arena: Arena, quick: bool) -> list[Footprint]:
 def _footprint(arena: Arena, title: str, name: str, options: Mapping[str, Any]) -> Footprint:
     ours = name != "PyTorch"
     one = Contender(name, "benchmarks.memory:Layer", options, ours, variables=PLAIN_ALLOCATOR)
-    oracle = Contender("oracle", "benchmarks.with_torch:Layer", {**options, "library": "torch.nn", "dtype": "float64"})
+    exact = {**options, "library": "torch.nn", "recompute": False, "dtype": "float64"}
+    oracle = Contender("oracle", "benchmarks.with_torch:Layer", exact)
     arena.clear()
     try:
         measured = arena.build(one).ask(measure=True)

@@ -39,6 +39,7 @@ class Layer:
         lengths: (B) steps of each row that are not padding; None is all of them.
         packed: hand the rows over as a `PackedSequence`; otherwise padding is computed like everything else.
         training: forward and backward; False is the forward under `torch.no_grad`.
+        recompute: of a module of `ostinato.nn`: whether its backward pass runs pieces of the sequence again.
     """
 
     steps_per_run = 1
@@ -56,13 +57,14 @@ class Layer:
         lengths: list[int] | None = None,
         packed: bool = False,
         training: bool = True,
+        recompute: bool = False,
         dtype: str = "float32",
     ) -> None:
         self.library, self.dtype, self.training, self.steps = library, getattr(torch, dtype), training, steps
         weights = problems.parameters(kind, input_size, hidden_size, layers, bidirectional)
         self.module = recurrent(
             library, kind, dtype, weights, input_size=input_size, hidden_size=hidden_size, num_layers=layers,
-            bidirectional=bidirectional,
+            bidirectional=bidirectional, **({"recompute": True} if recompute else {}),
         )  # fmt: skip
         self.module.train(training)
         runs = torch.from_numpy(problems.valid(lengths or [steps] * batch, steps).T.copy()).unsqueeze(-1)

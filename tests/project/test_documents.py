@@ -34,7 +34,10 @@ def quotes(document: str) -> list[str]:
 
 
 #: The documents each of whose programs stands by itself.
-DOCUMENTS = ["README.md", *(f"docs/{name}.md" for name in ("torch", "keras", "training", "forecasting", "series"))]
+DOCUMENTS = [
+    "README.md",
+    *(f"docs/{name}.md" for name in ("torch", "keras", "training", "forecasting", "series", "streaming")),
+]
 
 RUNNABLE = [
     pytest.param(text, id=f"{document}-{number}")
