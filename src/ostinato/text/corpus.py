@@ -8,9 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from ..errors import InputError
-from .table import _bytes as content_of
-from .table import _decoded as decoded
-from .table import read
+from .table import content_of, decoded, read
 from .units import between
 
 #: Files that hold a text a row; all others are a text.

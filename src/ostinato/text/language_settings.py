@@ -106,7 +106,6 @@ class LanguageSettings:
             raise InputError(f"--seed is {self.seed}; expected 0 to {2**32 - 1}")
         cell_of(self.cell)
 
-
     def most_units(self, text: str) -> int:
         """Entries that the vocabulary of a text may have."""
         return self.vocabulary or min(8000, max(500, len(text) // 200))
