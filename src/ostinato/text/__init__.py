@@ -1,4 +1,4 @@
-"""Texts classified by recurrent networks, with an honest account of what they are worth.
+"""Texts classified by recurrent networks, and written by them, with an honest account of what they are worth.
 
 from ostinato.text import TextClassifier
 
@@ -10,6 +10,8 @@ from ..errors import InputError
 from .account import Account
 from .classifier import TextClassifier
 from .folder import load, save
+from .language import LanguageModel
+from .language_settings import LanguageSettings
 from .run import Classification, Plan, execute, make_plan
 from .settings import PRESETS, Settings, preset
 from .subwords import Subwords
@@ -21,6 +23,8 @@ __all__ = [
     "Account",
     "Classification",
     "InputError",
+    "LanguageModel",
+    "LanguageSettings",
     "Plan",
     "Settings",
     "Subwords",
