@@ -5,6 +5,7 @@ from __future__ import annotations
 from .adding import ADDING
 from .clockwork import CLOCKWORK
 from .copy_memory import COPY_MEMORY
+from .cures import CURES_OF_CELLS
 from .experiment import Experiment
 from .mackey_glass import MACKEY_GLASS
 from .narma import NARMA
@@ -15,4 +16,5 @@ EXPERIMENTS: dict[str, Experiment] = {
     "adding": ADDING,
     "clockwork": CLOCKWORK,
     "copy_memory": COPY_MEMORY,
+    "cures": CURES_OF_CELLS,
 }
