@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import difflib
 import inspect
+import operator
 from typing import Any
 
 import torch
@@ -70,15 +71,16 @@ class Encoder(torch.nn.Module):
         super().__init__()
         cell = cell_of(cell)
         module = getattr(nn, CELLS[cell])
-        if cell == "projected_lstm":
-            options = {"proj_size": max(units // 2, 1), **options}
         self.directions = 2 if bidirectional else 1
-        self.output_size = self.directions * int(options.get("proj_size") or units)
         self.dropout = dropout
         try:
+            inputs, units, layers = map(operator.index, (inputs, units, layers))
             for name, count in (("inputs", inputs), ("units", units), ("layers", layers)):
                 if count < 1:
                     raise ValueError(f"{name} is {count}; expected at least 1")
+            if cell == "projected_lstm":
+                options = {"proj_size": max(units // 2, 1), **options}
+            self.output_size = self.directions * int(options.get("proj_size") or units)
             as_wide = _as_wide_as_units(module)
             maps, stack = [], []
             if as_wide or issubclass(module, nn.EchoState):  # a stack of reservoirs has no dropout of its own
