@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -19,6 +20,7 @@ from ostinato.sequences import (
     SequenceTranscriber,
 )
 from ostinato.sequences.inputs import make_sequences
+from ostinato.sequences.network import Network
 
 from .conftest import Sequences
 
@@ -254,14 +256,39 @@ def test_malformed_sequences_and_labels_are_refused(X: Any, y: Any, sentence: st
         ({"cell": "lsmt"}, "there is no cell 'lsmt'; did you mean lstm"),
         ({"pooling": "sum"}, "the pooling is 'sum'"),
         ({"dropout": 1.0}, "dropout is 1.0; expected at least 0 and less than 1"),
-        ({"batch_size": 0}, "batch_size and batch_steps must be whole numbers of at least 1"),
+        ({"batch_size": 0}, "batch_size is 0; expected a whole number of at least 1"),
         ({"validation_size": 1.0}, "validation_size is 1; expected a share"),
         ({"epochs": 0}, "epochs is 0"),
+        ({"seed": 1.5}, "seed is 1.5; expected 0 to"),
+        ({"batch_size": 2.5}, "batch_size is 2.5; expected a whole number of at least 1"),
+        ({"batch_steps": 0}, "batch_steps is 0; expected a whole number of at least 1"),
     ],
 )
 def test_parameters_out_of_range_are_refused(parameters: dict[str, Any], sentence: str, waves: Sequences) -> None:
     with pytest.raises(InputError, match=sentence):
         SequenceClassifier(**{**TINY, **parameters}).fit(*waves)
+
+
+def test_numbers_may_be_those_of_numpy(waves: Sequences, tmp_path: Path) -> None:
+    whole = {name: np.int64(2) for name in ("units", "layers", "epochs", "patience", "batch_size", "seed")}
+    model = SequenceClassifier(**{**TINY, **whole, "learning_rate": np.float32(0.01)}).fit(*waves)
+    model.save(tmp_path / "model")
+    np.testing.assert_array_equal(
+        SequenceClassifier.load(tmp_path / "model").predict(waves[0]), model.predict(waves[0])
+    )
+
+
+def test_validation_batches_hold_no_more_steps_than_training(waves: Sequences, monkeypatch: pytest.MonkeyPatch) -> None:
+    seen: list[int] = []
+    forward = Network.forward
+
+    def watched(network: Network, packed: Any) -> Any:
+        seen.append(len(packed.batch_sizes) * int(packed.batch_sizes[0]))
+        return forward(network, packed)
+
+    monkeypatch.setattr(Network, "forward", watched)
+    SequenceClassifier(**{**TINY, "batch_steps": 50}).fit(waves[0], waves[1])
+    assert max(seen) <= 50
 
 
 def test_a_training_that_diverges_names_the_learning_rate(waves: Sequences) -> None:

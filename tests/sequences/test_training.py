@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import copy
+
+import numpy as np
 import pytest
 import torch
 from torch.nn.functional import cross_entropy
@@ -81,6 +84,49 @@ def test_a_validation_loss_that_is_not_finite_is_said() -> None:
         train(network(), batches(), broken, cross_entropy, Settings())
 
 
+@pytest.mark.parametrize("at_first", [False, True])
+@pytest.mark.parametrize("broken", [float("nan"), float("inf")])
+@pytest.mark.parametrize("what", ["loss", "metric"])
+def test_a_validation_that_is_not_finite_is_said_and_the_best_weights_stay(
+    what: str, broken: float, at_first: bool
+) -> None:
+    model, held, done = network(), batches(16, 1, shuffle=False), 0
+    weights: list[dict[str, torch.Tensor]] = []
+
+    def on_epoch(epoch: Epoch) -> None:
+        nonlocal done
+        done = epoch.number
+        weights.append(copy.deepcopy(model.state_dict()))
+
+    def measured(answer: torch.Tensor, target: torch.Tensor) -> torch.Tensor:
+        value = cross_entropy(answer, target)
+        return value if model.training or (done == 0 and not at_first) else value * broken
+
+    loss, metric = (measured, right) if what == "loss" else (cross_entropy, measured)
+    with pytest.raises(InputError, match=f"the validation {what} is not finite in epoch {1 if at_first else 2}"):
+        train(model, batches(), held, loss, Settings(epochs=5, patience=1), on_epoch, metric=metric)
+    assert not model.training
+    if not at_first:
+        assert any(not torch.equal(*pair) for pair in zip(weights[0].values(), weights[1].values(), strict=True))
+        assert all(map(torch.equal, model.state_dict().values(), weights[0].values()))
+
+
+def test_training_that_diverges_leaves_the_best_weights() -> None:
+    model, best, after = network(), {}, 0
+
+    def on_epoch(epoch: Epoch) -> None:
+        best.update(copy.deepcopy(model.state_dict()))
+
+    def diverging(answer: torch.Tensor, target: torch.Tensor) -> torch.Tensor:
+        nonlocal after
+        after += bool(best) and model.training
+        return cross_entropy(answer, target) * (float("nan") if after == 3 else 1)
+
+    with pytest.raises(InputError, match="the loss is not finite in epoch 2"):
+        train(model, batches(), batches(16, 1), diverging, Settings(), on_epoch)
+    assert all(torch.equal(weight, best[name]) for name, weight in model.state_dict().items())
+
+
 def test_gradients_are_cut_to_a_norm() -> None:
     weights = [torch.nn.Parameter(torch.zeros(shape)) for shape in ((3, 4), (5,), ())]
     matrix, vector, _ = weights
@@ -112,11 +158,17 @@ def test_training_uses_the_schedule() -> None:
     [
         ("epochs", 0), ("patience", 1.5), ("learning_rate", 0.0), ("learning_rate", float("inf")), ("clip", 0.0),
         ("weight_decay", -1.0), ("schedule", "step"), ("warmup", 1.0), ("seed", -1),
+        ("seed", 1.5), ("epochs", np.float64(2)),
     ],
 )  # fmt: skip
 def test_a_setting_out_of_range_is_named(setting: str, value: object) -> None:
     with pytest.raises(InputError, match=f"{setting} is"):
         Settings(**{setting: value})  # type: ignore[arg-type]
+
+
+def test_whole_numbers_may_be_those_of_numpy() -> None:
+    settings = Settings(epochs=np.int64(1), patience=np.int32(3), seed=np.int64(5))  # type: ignore[arg-type]
+    assert len(train(network(), batches(), None, cross_entropy, settings).history) == 1
 
 
 def test_weight_decay_pulls_weights_to_zero() -> None:
@@ -134,6 +186,14 @@ def test_too_large_a_batch_is_said() -> None:
 
     with pytest.raises(InputError, match=r"a batch of 16 sequences with .* steps does not fit in memory"):
         train(network(), batches(), None, lacking, Settings())
+    with pytest.raises(InputError, match=r"a batch of 16 sequences with .* steps does not fit in memory"):
+        evaluate(network(), batches(), lacking)
+
+
+@pytest.mark.parametrize("rate", [1e38, 1e300])
+def test_a_learning_rate_that_overflows_is_said(rate: float) -> None:
+    with pytest.raises(InputError, match=r"an update is not finite in epoch 1; use a lower learning_rate than 1e\+"):
+        train(network(), batches(), None, cross_entropy, Settings(learning_rate=rate))
 
 
 def test_other_errors_of_torch_stay_what_they_are() -> None:

@@ -25,7 +25,7 @@ from .inputs import make_sequences
 from .network import Encoder, Network, StepNetwork, pooled_size
 from .ragged import Ragged, unpack
 from .scaling import Scaling
-from .training import Epoch, Measure, Schedule, Settings, Training, answers, seed_all, train
+from .training import Epoch, Measure, Schedule, Settings, Training, answers, check_whole, seed_all, train
 
 if TYPE_CHECKING:
     from typing import Self
@@ -186,8 +186,9 @@ class Estimator(ABC):
             self.epochs, self.patience, self.learning_rate, self.weight_decay, self.clip, self.schedule, self.warmup,
             self.seed,
         )  # fmt: skip
-        if self.batch_size < 1 or (self.batch_steps is not None and self.batch_steps < 1):
-            raise InputError("batch_size and batch_steps must be whole numbers of at least 1")
+        check_whole("batch_size", self.batch_size)
+        if self.batch_steps is not None:
+            check_whole("batch_steps", self.batch_steps)
         if validation is None and self.validation_size:
             kept, held = hold_out(len(sequences), self.validation_size, self.seed, strata)
             validation = sequences.select(held), _choose(targets, held)
@@ -195,8 +196,9 @@ class Estimator(ABC):
         scaling = Scaling.of(sequences.values)
         seed_all(self.seed)
         network = self.build(sequences.values.shape[1], outputs)
-        batches = Batches(_scaled(sequences, scaling), targets, self.batch_size, True, steps=self.batch_steps)
-        checked = validation and Batches(_scaled(validation[0], scaling), validation[1], self.batch_size)
+        size, steps = int(self.batch_size), self.batch_steps
+        batches = Batches(_scaled(sequences, scaling), targets, size, True, steps=steps)
+        checked = validation and Batches(_scaled(validation[0], scaling), validation[1], size, steps=steps)
         training = train(network, batches, checked, loss, settings, on_epoch)
         self.take(network, scaling, training)
 

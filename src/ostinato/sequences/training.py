@@ -6,7 +6,9 @@ import copy
 import math
 import time
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
+from numbers import Integral
 from typing import Any, Literal
 
 import numpy as np
@@ -57,9 +59,7 @@ class Settings:
             InputError: naming the setting that is out of range.
         """
         for name in ("epochs", "patience"):
-            value = getattr(self, name)
-            if not isinstance(value, int) or value < 1:
-                raise InputError(f"{name} is {value}; expected a whole number of at least 1")
+            check_whole(name, getattr(self, name))
         if not 0 < self.learning_rate < float("inf"):
             raise InputError(f"learning_rate is {self.learning_rate:g}; expected a number above 0")
         if not 0 <= self.weight_decay < float("inf"):
@@ -70,8 +70,8 @@ class Settings:
             raise InputError(f"schedule is {self.schedule!r}; expected {' or '.join(SCHEDULES)}")
         if not 0 <= self.warmup < 1:
             raise InputError(f"warmup is {self.warmup:g}; expected a share of at least 0 and less than 1")
-        if not 0 <= self.seed < 2**32:
-            raise InputError(f"seed is {self.seed}; expected 0 to {2**32 - 1}")
+        if not (isinstance(self.seed, Integral) and 0 <= self.seed < 2**32):
+            raise InputError(f"seed is {self.seed}; expected 0 to {2**32 - 1}, a whole number")
 
     def rate(self, progress: float) -> float:
         """The learning rate when a share `progress` of all updates is done."""
@@ -120,9 +120,19 @@ class Training:
     seconds: float
 
 
+def check_whole(name: str, value: Any) -> None:
+    """See that a setting is a whole number of at least 1, Python's or NumPy's.
+
+    Raises:
+        InputError: it is not.
+    """
+    if not isinstance(value, Integral) or value < 1:
+        raise InputError(f"{name} is {value}; expected a whole number of at least 1")
+
+
 def seed_all(seed: int) -> None:
     """Set torch's random state, from which initial weights, dropout and shuffling are drawn."""
-    torch.manual_seed(seed)
+    torch.manual_seed(int(seed))
 
 
 def train(
@@ -135,11 +145,14 @@ def train(
     *,
     metric: Measure | None = None,
 ) -> Training:
-    """Train a network in place; it ends with the weights of its best epoch, in evaluation mode.
+    """Train a network in place; it ends with the weights of its best epoch, in evaluation mode, also when it fails.
 
     The best epoch has the highest validation metric, or the lowest validation loss where there is no metric; of equals,
     that with the lower loss. Without validation all epochs are run, and the last is the best. The result is the same
     for any number of threads.
+
+    Every batch makes one update by the mean of its losses, however few its rows: where batches differ in size (the last
+    of a pool, or those that `Batches.steps` bounds), rows of small ones count for more.
 
     Args:
         network: from packed sequences to answers.
@@ -151,7 +164,8 @@ def train(
         metric: likewise, to choose the epoch by; higher is better.
 
     Raises:
-        InputError: the loss or a gradient is not finite, or there is not enough memory.
+        InputError: the loss, a gradient, the validation's loss or its metric is not finite, or there is not enough
+            memory.
     """
     seed_all(settings.seed)
     weights = [weight for weight in network.parameters() if weight.requires_grad]
@@ -159,42 +173,50 @@ def train(
     history: list[Epoch] = []
     best, best_rank, best_weights = 0, (-math.inf, -math.inf), None
     begin = time.perf_counter()
-    for number in range(1, settings.epochs + 1):
-        began = time.perf_counter()
-        mean = _pass(network, batches, loss, settings, optimizer, number)
-        val_loss, val_metric = (None, None) if validation is None else evaluate(network, validation, loss, metric)
-        rate = float(optimizer.param_groups[0]["lr"])
-        history.append(Epoch(number, settings.epochs, mean, val_loss, val_metric, rate, time.perf_counter() - began))
-        if on_epoch is not None:
-            on_epoch(history[-1])
-        if val_loss is None:
-            best = number
-            continue
-        rank = (-val_loss if val_metric is None else val_metric, -val_loss)
-        if rank > best_rank:
-            best, best_rank, best_weights = number, rank, copy.deepcopy(network.state_dict())
-        elif number - best >= settings.patience:
-            break
-        if not math.isfinite(val_loss):
-            raise _diverged("the validation loss", number, settings)
-    if best_weights is not None:
-        network.load_state_dict(best_weights)
-    network.eval()
+    try:
+        for number in range(1, settings.epochs + 1):
+            began = time.perf_counter()
+            mean = _pass(network, batches, loss, settings, optimizer, number)
+            val_loss, val_metric = (None, None) if validation is None else evaluate(network, validation, loss, metric)
+            rate, seconds = float(optimizer.param_groups[0]["lr"]), time.perf_counter() - began
+            history.append(Epoch(number, int(settings.epochs), mean, val_loss, val_metric, rate, seconds))
+            if on_epoch is not None:
+                on_epoch(history[-1])
+            if val_loss is None:
+                best = number
+                continue
+            for what, value in (("loss", val_loss), ("metric", val_metric)):
+                if value is not None and not math.isfinite(value):
+                    raise _diverged(f"the validation {what}", number, settings)
+            rank = (-val_loss if val_metric is None else val_metric, -val_loss)
+            if rank > best_rank:
+                best, best_rank, best_weights = number, rank, copy.deepcopy(network.state_dict())
+            elif number - best >= settings.patience:
+                break
+    finally:
+        if best_weights is not None:
+            network.load_state_dict(best_weights)
+        network.eval()
     return Training(tuple(history), best, time.perf_counter() - begin)
 
 
 def evaluate(
     network: torch.nn.Module, batches: Batches, loss: Measure, metric: Measure | None = None
 ) -> tuple[float, float | None]:
-    """Mean loss and metric of a network, in evaluation mode, over all rows, or all steps where answers are packed."""
+    """Mean loss and metric of a network, in evaluation mode, over all rows, or all steps where answers are packed.
+
+    Raises:
+        InputError: there is not enough memory.
+    """
     network.eval()
     losses, metrics, counts = [], [], []
     with torch.no_grad():
         for packed, targets, _ in batches:
-            answers = network(packed)
+            with _in_memory(packed):
+                answers = network(packed)
+                losses.append(float(loss(answers, targets)))
+                metrics += [] if metric is None else [float(metric(answers, targets))]
             counts.append(_count(answers))
-            losses.append(float(loss(answers, targets)))
-            metrics += [] if metric is None else [float(metric(answers, targets))]
     return float(np.average(losses, weights=counts)), float(np.average(metrics, weights=counts)) if metrics else None
 
 
@@ -203,7 +225,9 @@ def answers(network: torch.nn.Module, batches: Batches) -> Iterator[tuple[Answer
     network.eval()
     with torch.no_grad():
         for packed, _, numbers in batches:
-            yield network(packed), numbers
+            with _in_memory(packed):
+                answer = network(packed)
+            yield answer, numbers
 
 
 def _pass(
@@ -224,22 +248,20 @@ def _pass(
         optimizer.param_groups[0]["lr"] = settings.rate(progress)
         seen += len(numbers)
         optimizer.zero_grad()
-        try:
+        with _in_memory(packed):
             found = network(packed)
             value = loss(found, targets)
             value.backward()
-        except RuntimeError as error:
-            if "allocate memory" not in str(error):  # torch has no class for it
-                raise
-            raise InputError(
-                f"a batch of {len(numbers)} sequences with {len(packed.data)} steps does not fit in memory; "
-                "use smaller batches, shorter sequences, or fewer units"
-            ) from None
         if not math.isfinite(float(value.detach())):
             raise _diverged("the loss", number, settings)
         if settings.clip is not None and not math.isfinite(clip(weights, settings.clip)):
             raise _diverged("a gradient", number, settings)
-        optimizer.step()
+        try:
+            optimizer.step()
+        except RuntimeError as error:
+            if "without overflow" not in str(error):  # torch has no class for it
+                raise
+            raise _diverged("an update", number, settings) from None
         rows = _count(found)
         total, count = total + float(value.detach()) * rows, count + rows
     return total / count
@@ -257,6 +279,20 @@ def clip(weights: list[Tensor], largest: float) -> float:
     if norm > largest:
         torch._foreach_mul_(gradients, largest / norm)
     return norm
+
+
+@contextmanager
+def _in_memory(packed: PackedSequence) -> Iterator[None]:
+    """Say so where a batch does not fit."""
+    try:
+        yield
+    except RuntimeError as error:
+        if "allocate memory" not in str(error):  # torch has no class for it
+            raise
+        raise InputError(
+            f"a batch of {int(packed.batch_sizes[0])} sequences with {len(packed.data)} steps does not fit in memory; "
+            "use smaller batches, shorter sequences, or fewer units"
+        ) from None
 
 
 def _count(answer: Answer) -> int:
