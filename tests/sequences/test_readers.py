@@ -90,6 +90,51 @@ def test_a_long_table(tmp_path: Path, from_file: bool) -> None:
     assert found.features == ("x", "y")
 
 
+def test_ids_and_labels_of_a_file_are_text_that_is_not_guessed_at(tmp_path: Path) -> None:
+    path = tmp_path / "long.csv"
+    path.write_text("id,step,x,label\n01,1,1,007\n1,1,2,7\n01,2,3,007\n1.0,1,4,True\n")
+    found = read_frame(path)
+    assert [one.tolist() for one in found.sequences] == [[[1], [3]], [[2]], [[4]]]
+    assert found.labels is not None
+    assert found.labels.tolist() == ["007", "7", "True"]
+
+
+@pytest.mark.parametrize(
+    ("labels", "expected"),
+    [
+        (["1", "2"], [1, 2]),
+        (["-0.5", "1e3"], [-0.5, 1000.0]),
+        (["0", "10"], [0, 10]),
+        (["01", "2"], ["01", "2"]),
+        (["-01.5", "2"], ["-01.5", "2"]),
+        (["1", "inf"], ["1", "inf"]),
+        (["1", "two"], ["1", "two"]),
+    ],
+)
+def test_labels_of_a_file_are_numbers_where_all_are_and_none_is_a_code(
+    tmp_path: Path, labels: list[str], expected: list[Any]
+) -> None:
+    path = tmp_path / "long.csv"
+    path.write_text("id,step,x,label\n" + "".join(f"{k},1,1,{one}\n" for k, one in enumerate(labels)))
+    found = read_frame(path).labels
+    assert found is not None
+    assert found.tolist() == expected
+    assert found.dtype.kind == np.array(expected).dtype.kind
+
+
+def test_steps_may_be_any_whole_numbers() -> None:
+    far = 2**60  # neighbours there are one number in float64
+    frame = pd.DataFrame({"id": "a", "step": [far + 1, far, -3], "x": [2.0, 1.0, 0.0]})
+    assert read_frame(frame, label=None).sequences[0].tolist() == [[0], [1], [2]]
+    assert len(read_frame(frame.assign(step=[0.0, 2.0, 1.0]), label=None)) == 1
+
+
+def test_labels_of_a_frame_are_of_one_kind() -> None:
+    frame = pd.DataFrame({"id": ["a", "b"], "step": 1, "x": 1.0, "label": ["yes", 1]})
+    with pytest.raises(InputError, match="the labels of the frame are of the types int, str; expected one kind"):
+        read_frame(frame)
+
+
 def test_columns_of_other_names() -> None:
     frame = pd.read_csv(io.StringIO(CSV)).rename(columns={"id": "run", "step": "t"})
     found = read_frame(frame, id="run", step="t", label=None, features=["y"])
@@ -109,6 +154,8 @@ def test_columns_of_other_names() -> None:
         ("b,10,4,40,no", "b,1,4,40,no", "line 5 has the step 1 of id b a second time"),
         ("b,10,4,40,no", "b,10,4,40,yes", "line 5 has the label yes, and id b has no elsewhere"),
         ("a,1,5,50,yes", "a,1,5,50,yes,more", "line 4"),
+        ("a,1,5,50,yes", "a,1.5,5,50,yes", "line 4 has the step 1.5; expected a whole number"),
+        ("a,1,5,50,yes", "a,first,5,50,yes", "line 4 has 'first' in column 'step'; expected a number"),
         (CSV, "id,step,x,label\n", "has no rows"),
         (CSV, "id,step,label\na,1,b\n", "has no column of numbers"),
         (CSV, "", "is empty; expected a header and rows"),

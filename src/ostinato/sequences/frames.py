@@ -10,6 +10,7 @@ import numpy as np
 
 from ..errors import InputError
 from .dataset import Labelled
+from .labels import make_labels
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -31,7 +32,8 @@ def read_frame(
         table: a frame, or a CSV file with a header.
         id: the column that says to which sequence a row belongs.
         step: the column of the order within a sequence, whole numbers, each once a sequence.
-        label: the column of the sequence's label, the same in all of its rows; None where there is none.
+        label: the column of the sequence's label, the same in all of its rows; None where there is none. In a file,
+            labels are numbers where all of them read as such and none is a code with a leading zero, or else text.
         features: the columns of numbers; None takes all others.
 
     Raises:
@@ -40,7 +42,7 @@ def read_frame(
     import pandas as pd
 
     source = "the frame" if isinstance(table, pd.DataFrame) else str(table)
-    frame = table if isinstance(table, pd.DataFrame) else _read_csv(Path(table))
+    frame = table if isinstance(table, pd.DataFrame) else _read_csv(Path(table), id, label)
     place = _Place(source, isinstance(table, pd.DataFrame))
     keys = [id, step, *([] if label is None else [label])]
     names = [name for name in frame.columns if name not in keys] if features is None else list(features)
@@ -56,7 +58,7 @@ def read_frame(
         if empty.any():
             raise InputError(f"{place(int(empty.argmax()))} has no {name!r}; expected one in every row")
     values = np.stack([_numbers(frame[name], name, place) for name in names], axis=1)
-    steps = _numbers(frame[step], step, place)
+    steps = _whole(frame[step], step, place)
     number, ids = pd.factorize(frame[id])
     order = np.lexsort((steps, number))
     twice = (np.diff(steps[order]) == 0) & (np.diff(number[order]) == 0)
@@ -76,7 +78,7 @@ def read_frame(
                 f"{place(row)} has the {label} {frame[label].iloc[row]}, and {id} {ids[number[row]]} has "
                 f"{first[number[row]]} elsewhere; expected one {label} a sequence"
             )
-        labels = np.array(first.tolist())
+        labels = make_labels(first.tolist(), f"the labels of {source}")
     return Labelled(source, tuple(np.split(values[order], starts[1:])), labels, tuple(map(str, names)))
 
 
@@ -90,14 +92,16 @@ class _Place:
         return f"{self._source} row {row}" if self._frame else f"{self._source} line {row + 2}"
 
 
-def _read_csv(path: Path) -> pd.DataFrame:
-    """The cells of a CSV file; those of no column are guessed to be dates or truth values."""
+def _read_csv(path: Path, id: str, label: str | None) -> pd.DataFrame:
+    """The cells of a CSV file: ids as text, labels as numbers where they are, of other columns what pandas finds."""
     import pandas as pd
 
     if not path.is_file():
         raise InputError(f"{path} {'is no file' if path.exists() else 'does not exist'}; expected a CSV file")
     try:
-        frame: pd.DataFrame = pd.read_csv(path, index_col=False, skip_blank_lines=False)
+        frame: pd.DataFrame = pd.read_csv(
+            path, index_col=False, skip_blank_lines=False, dtype={id: str} if label is None else {id: str, label: str}
+        )
     except pd.errors.EmptyDataError:
         raise InputError(f"{path} is empty; expected a header and rows") from None
     except UnicodeError:
@@ -106,7 +110,25 @@ def _read_csv(path: Path) -> pd.DataFrame:
         raise InputError(f"{path} is not a CSV file: {' '.join(str(error).split())}") from None
     except OSError as error:
         raise InputError(f"{path} cannot be read: {error.strerror or error}") from None
+    if label is not None and label in frame and not frame[label].str.match(r"\s*[+-]?0\d").any():
+        numbers = pd.to_numeric(frame[label], errors="coerce")
+        if np.isfinite(numbers).all():
+            frame[label] = numbers
     return frame
+
+
+def _whole(column: pd.Series[Any], name: str, place: _Place) -> np.ndarray:
+    """(rows) int64, or float64 where the column has decimal points."""
+    import pandas as pd
+
+    numbers = _numbers(column, name, place)
+    wrong = numbers != np.round(numbers)
+    if wrong.any():
+        row = int(wrong.argmax())
+        raise InputError(f"{place(row)} has the {name} {column.iloc[row]}; expected a whole number")
+    # float64 would make one of whole numbers beyond 2^53
+    exact: np.ndarray = pd.to_numeric(column).to_numpy()
+    return exact if exact.dtype.kind in "iu" else numbers
 
 
 def _numbers(column: pd.Series[Any], name: str, place: _Place) -> np.ndarray:
