@@ -18,6 +18,13 @@ def test_accuracy_and_f1_by_hand() -> None:
     assert metrics.macro_f1(TRUE, PREDICTED) == pytest.approx((0.5 + 0.8 + 0) / 3)
 
 
+def test_macro_f1_counts_the_classes_that_are_true_or_predicted() -> None:
+    # of c and d one is predicted and one true, never rightly; a third that is neither does not count
+    assert metrics.macro_f1(np.array(["a", "c"]), np.array(["a", "d"])) == pytest.approx(1 / 3)
+    columns = np.array([[1, 0, 0], [1, 1, 0]])  # of labels side by side, every column is one
+    assert metrics.macro_f1(columns, columns) == pytest.approx(2 / 3)
+
+
 def test_confusion_has_true_classes_in_rows() -> None:
     assert metrics.confusion(TRUE, PREDICTED, CLASSES).tolist() == [[1, 1, 0], [0, 2, 0], [1, 0, 0]]
 

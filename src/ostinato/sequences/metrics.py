@@ -47,7 +47,10 @@ def accuracy(true: np.ndarray, predicted: np.ndarray) -> float:
 
 
 def macro_f1(true: np.ndarray, predicted: np.ndarray) -> float:
-    """The mean of the classes' F1, each class counting alike; of one that is never predicted nor true, 0."""
+    """The mean of the classes' F1, each class counting alike, of all classes that are true or predicted somewhere.
+
+    Of a matrix of labels it is the mean over its columns, where one that is neither true nor predicted has the F1 0.
+    """
     from sklearn.metrics import f1_score
 
     return float(f1_score(true, predicted, average="macro", zero_division=0.0))
