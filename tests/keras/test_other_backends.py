@@ -17,8 +17,8 @@ from ostinato.cells import CELLS
 from .gallery import BATCH, SAME, SPECIAL, STEPS, UNITS, outputs
 from .pairs import MASKS
 
-#: The package that Keras needs for a backend.
-NEEDS = {"numpy": "scipy", "jax": "jax", "tensorflow": "tensorflow"}
+#: The packages that Keras needs for a backend; that of NumPy takes its Fourier transforms from JAX.
+NEEDS = {"numpy": ("scipy", "jax"), "jax": ("jax",), "tensorflow": ("tensorflow",)}
 
 #: What runs under the other backend: every layer of a file of configurations, on the weights and inputs beside it.
 PROGRAM = """
@@ -71,8 +71,9 @@ if keras.backend.backend() == "jax":
 
 def run(program: str, backend: str, where: Path) -> None:
     """Run a program in a fresh interpreter under another backend."""
-    if importlib.util.find_spec(NEEDS[backend]) is None:
-        pytest.skip(f"Keras' backend {backend} needs {NEEDS[backend]}")
+    for package in NEEDS[backend]:
+        if importlib.util.find_spec(package) is None:
+            pytest.skip(f"Keras' backend {backend} needs {package}")
     environment = {**os.environ, "KERAS_BACKEND": backend, "TF_CPP_MIN_LOG_LEVEL": "3"}
     done = subprocess.run(
         [sys.executable, "-c", program],
