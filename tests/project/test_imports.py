@@ -29,11 +29,11 @@ ALLOWED: dict[str, tuple[set[str], set[str]]] = {
         {"torch", "keras", "numpy", "pandas", "matplotlib", "safetensors", "sklearn", "bokeh_sampledata"},
     ),
     "sequences": (
-        {"keras", "nn", "inspect", "report"},
-        {"torch", "keras", "numpy", "pandas", "matplotlib", "safetensors", "sklearn"},
+        {"nn", "report"},
+        {"torch", "numpy", "pandas", "safetensors", "sklearn"},
     ),
     "text": (
-        {"keras", "nn", "inspect", "report", "sequences"},
+        {"keras", "nn", "report", "sequences"},
         {"torch", "keras", "numpy", "pandas", "matplotlib", "safetensors", "sklearn", "tokenizers"},
     ),
     # cells and compiler: `ostinato cells` describes a cell without loading torch
