@@ -67,12 +67,14 @@ def test_the_scale_of_a_feature_does_not_matter(waves: Sequences, classifier: Se
     np.testing.assert_allclose(other.predict_proba(moved[40:]), classifier.predict_proba(X[40:]), atol=1e-3)
 
 
-def test_a_seed_gives_the_same_network(waves: Sequences, classifier: SequenceClassifier) -> None:
+def test_a_seed_gives_the_same_network(waves: Sequences) -> None:
     X, y = waves
-    again = SequenceClassifier(**QUICK).fit(X[:40], y[:40])
-    assert (again.predict_proba(X) == classifier.predict_proba(X)).all()
-    other = SequenceClassifier(**{**QUICK, "seed": 1}).fit(X[:40], y[:40])
-    assert (other.predict_proba(X) != classifier.predict_proba(X)).any()
+    few = {**QUICK, "epochs": 2, "dropout": 0.2}
+    first, again, other = (
+        SequenceClassifier(**few, seed=seed).fit(X[:40], y[:40]).predict_proba(X) for seed in (0, 0, 1)
+    )
+    assert (again == first).all()
+    assert (other != first).any()
 
 
 def test_arrays_and_lists_are_the_same() -> None:
@@ -97,7 +99,7 @@ def test_several_labels_a_sequence() -> None:
     rng = np.random.default_rng(0)
     Y = rng.integers(0, 2, (80, 3))
     X = [rng.normal(size=(rng.integers(3, 9), 3)) * 0.3 + row for row in Y]
-    model = SequenceClassifier(**{**QUICK, "epochs": 12}).fit(X[:60], Y[:60])
+    model = SequenceClassifier(**{**QUICK, "epochs": 6}).fit(X[:60], Y[:60])
     assert model.multilabel_
     assert model.predict_proba(X).shape == (80, 3)
     assert model.score(X[60:], Y[60:]) > 0.9
@@ -107,7 +109,7 @@ def test_a_regressor_learns_numbers_of_any_scale() -> None:
     rng = np.random.default_rng(0)
     X = [rng.normal(size=(rng.integers(3, 9), 2)) + rng.normal(size=2) for _ in range(90)]
     Y = np.stack([[1e5 + 1e3 * one[:, 0].mean(), 1e-3 * one[:, 1].mean()] for one in X])
-    model = SequenceRegressor(**{**QUICK, "epochs": 12}).fit(X[:70], Y[:70])
+    model = SequenceRegressor(**{**QUICK, "epochs": 6}).fit(X[:70], Y[:70])
     assert model.predict(X).shape == (90, 2)
     assert model.score(X[70:], Y[70:]) > 0.8
     single = SequenceRegressor(**TINY).fit(X, Y[:, 0])
@@ -141,13 +143,13 @@ def spoken(words: list[str], seed: int) -> list[np.ndarray]:
 
 def test_a_transcriber_learns_words_without_their_times() -> None:
     rng = np.random.default_rng(0)
-    words = ["".join(rng.choice(list("abcd"), rng.integers(1, 5))) for _ in range(120)]
+    words = ["".join(rng.choice(list("abcd"), rng.integers(1, 4))) for _ in range(100)]
     X = spoken(words, 1)
-    model = SequenceTranscriber(**{**STEPWISE, "units": 16, "epochs": 15}).fit(X[:100], words[:100])
-    assert model.score(X[100:], words[100:]) > 0.9
-    read = model.predict(X[100:])
+    model = SequenceTranscriber(**{**STEPWISE, "units": 12, "epochs": 12}).fit(X[:80], words[:80])
+    assert model.score(X[80:], words[80:]) > 0.9
+    read = model.predict(X[80:])
     assert all(isinstance(word, str) for word in read)
-    assert model.set_params(beam=5).score(X[100:], words[100:]) >= 0.9
+    assert model.set_params(beam=5).score(X[80:], words[80:]) > 0.9
 
 
 def test_texts_may_be_of_any_symbols_and_empty() -> None:
@@ -271,11 +273,10 @@ def test_parameters_out_of_range_are_refused(parameters: dict[str, Any], sentenc
 
 def test_numbers_may_be_those_of_numpy(waves: Sequences, tmp_path: Path) -> None:
     whole = {name: np.int64(2) for name in ("units", "layers", "epochs", "patience", "batch_size", "seed")}
-    model = SequenceClassifier(**{**TINY, **whole, "learning_rate": np.float32(0.01)}).fit(*waves)
+    X, y = waves[0][:10], waves[1][:10]
+    model = SequenceClassifier(**{**TINY, **whole, "learning_rate": np.float32(0.01)}).fit(X, y)
     model.save(tmp_path / "model")
-    np.testing.assert_array_equal(
-        SequenceClassifier.load(tmp_path / "model").predict(waves[0]), model.predict(waves[0])
-    )
+    np.testing.assert_array_equal(SequenceClassifier.load(tmp_path / "model").predict_proba(X), model.predict_proba(X))
 
 
 def test_validation_batches_hold_no_more_steps_than_training(waves: Sequences, monkeypatch: pytest.MonkeyPatch) -> None:
