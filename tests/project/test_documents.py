@@ -36,7 +36,10 @@ def quotes(document: str) -> list[str]:
 #: The documents each of whose programs stands by itself.
 DOCUMENTS = [
     "README.md",
-    *(f"docs/{name}.md" for name in ("torch", "keras", "training", "forecasting", "series", "streaming", "text", "language")),
+    *(
+        f"docs/{name}.md"
+        for name in ("torch", "keras", "training", "forecasting", "series", "streaming", "text", "language")
+    ),
 ]
 
 RUNNABLE = [

@@ -6,7 +6,6 @@ import json
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from io import BytesIO
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -15,7 +14,7 @@ import torch
 
 from ..errors import InputError
 from ..report.folder import Kind, plain, staged
-from ..report.page import page
+from ..report.page import page, png
 from .attribution import attribution
 from .gates import activations_of, gates_of
 from .gradients import gradient_flow
@@ -121,7 +120,7 @@ class Report:
         with staged(folder, REPORT, overwrite) as whole:
             pictures: dict[str, tuple[bytes, bytes]] = {}
             for name in self.data:
-                pictures[name] = _png(self.draw(name)), _png(self.draw(name, dark=True))
+                pictures[name] = png(self.draw(name)), png(self.draw(name, dark=True))
                 (whole / f"{name}.png").write_bytes(pictures[name][0])
                 (whole / f"{name}-dark.png").write_bytes(pictures[name][1])
             content = {
@@ -213,9 +212,3 @@ def _sentences(data: Mapping[str, Any], threshold: float) -> tuple[str, ...]:
                     f"{len(share)} units."
                 )
     return tuple(told)
-
-
-def _png(figure: Figure) -> bytes:
-    buffer = BytesIO()
-    figure.savefig(buffer, format="png")
-    return buffer.getvalue()

@@ -296,7 +296,3 @@ def _missing(cell: Any) -> bool:
 def _shown(cell: Any) -> str:
     said = repr(cell)
     return said if len(said) <= 40 else f"{said[:39]}…"
-
-
-#: The names that other files knew these by.
-_bytes, _decoded = content_of, decoded
