@@ -28,7 +28,7 @@ def model(ostinato: Call) -> Path:
 @pytest.fixture
 def drawn(monkeypatch: pytest.MonkeyPatch) -> None:
     """Pictures are empty: what they show has tests of its own."""
-    monkeypatch.setattr("ostinato.inspect.report._png", lambda figure: b"")
+    monkeypatch.setattr("ostinato.inspect.report.png", lambda figure: b"")
 
 
 def content(folder: str) -> Any:
@@ -88,7 +88,7 @@ def test_pictures_and_page_are_written(ostinato: Call, model: Path, monkeypatch:
     assert len(list(Path("out").glob("*.png"))) == 14
     before = Path("out/report.html").stat().st_mtime_ns
     refused(ostinato, "out exists already", "look", model, "x.npy", "--output", "out")
-    monkeypatch.setattr("ostinato.inspect.report._png", lambda figure: b"")
+    monkeypatch.setattr("ostinato.inspect.report.png", lambda figure: b"")
     assert ostinato("look", model, "x.npy", "--output", "out", "--overwrite").exit_code == 0
     assert Path("out/report.html").stat().st_mtime_ns > before
 

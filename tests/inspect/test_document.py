@@ -16,7 +16,7 @@ def test_program_runs(
     program: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr("ostinato.inspect.report._png", lambda figure: b"")
+    monkeypatch.setattr("ostinato.inspect.report.png", lambda figure: b"")
     exec(compile(program, str(DOCUMENT), "exec"), {})
     saved = re.findall(r'save(?:fig)?\("(\S+?)"', program)
     assert all((tmp_path / name).exists() for name in saved)
