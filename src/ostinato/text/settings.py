@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from typing import Any
 
 from ..errors import InputError
+from ..presets import changed
 from ..sequences.network import cell_of
 from ..sequences.pooling import pieces
 from ..sequences.training import SCHEDULES, Schedule
@@ -153,10 +154,4 @@ def preset(name: str, **changes: Any) -> Settings:
     Raises:
         InputError: there is no such preset or setting, or a value is out of range.
     """
-    if name not in PRESETS:
-        raise InputError(f"--preset is {name!r}; expected {' or '.join(PRESETS)}")
-    unknown = set(changes) - {field.name for field in fields(Settings)}
-    if unknown:
-        raise InputError(f"there is no setting {', '.join(sorted(unknown))}")
-    chosen = {key: value for key, value in changes.items() if value is not None}
-    return type(PRESETS[name])(**{**vars(PRESETS[name]), **chosen})
+    return changed(PRESETS, name, changes)

@@ -1,0 +1,232 @@
+// A block of batch rows on its way through the steps: its memory, which units run, what is multiplied ahead, and the levels
+// of one step.
+#pragma once
+
+#include "pack.h"
+#include "rows.h"
+
+namespace ostinato {
+namespace OSTINATO_SET {
+
+template <class T>
+struct Kernels {
+  const Program* program;
+  void (*forward)(int level, const Rows<T>&);
+  void (*infer)(int level, const Rows<T>&);
+  void (*backward)(int level, const Rows<T>&);
+  Derive<T> derive;
+};
+
+// For how many steps the products of the input are made at once: where the rows of one are too few to fill a tile.
+template <class T>
+long steps_ahead(const Layout<T>& layout, long rows) {
+  if (layout.program.clock_state >= 0 || layout.call.reach) return 1;
+  return std::clamp(4 * tile_rows(kMostVectors) / rows, 1L, layout.call.steps);
+}
+
+// One thread's memory for one block of rows.
+template <class T>
+struct Scratch {
+  char* awake;
+  T *inputs, *input, *input_gradient, *sequences, *sequence_gradients, *products, *state, *carry, *means, *gradient;
+
+  Scratch(const Layout<T>& layout, long rows, bool backward, Carver& carver) {
+    const Program& program = layout.program;
+    const long steps = backward ? 0 : steps_ahead(layout, rows);
+    inputs = carver.array<T>(steps > 1 ? steps * rows * layout.input_width : 0);
+    awake = carver.array<char>(program.clock_state >= 0 ? layout.call.units : 0);
+    input = carver.array<T>(rows * layout.input_width);
+    input_gradient = carver.array<T>(backward ? rows * layout.input_width : 0);
+    sequences = carver.array<T>(rows * program.sequences * layout.width);
+    sequence_gradients = carver.array<T>(backward ? rows * program.sequences * layout.width : 0);
+    products = carver.array<T>(steps * rows * program.columns * layout.width);
+    state = carver.array<T>(rows * program.states * layout.width);
+    carry = carver.array<T>((program.vectors ? rows : 1) * program.carries * layout.width);
+    means = carver.array<T>(rows * program.means);
+    gradient = carver.array<T>(backward ? rows * program.states * layout.width : 0);
+  }
+
+  Rows<T> rows(const Layout<T>& layout, const Matrices<T>& matrices) const {
+    const Program& program = layout.program;
+    Rows<T> rows;
+    rows.units = layout.call.units;
+    rows.width = layout.width;
+    rows.phi = layout.call.phi;
+    rows.sigma = layout.call.sigma;
+    rows.input = input;
+    rows.input_gradient = input_gradient;
+    rows.input_row = layout.input_width;
+    rows.sequences = sequences;
+    rows.sequence_gradients = sequence_gradients;
+    rows.sequences_row = program.sequences * layout.width;
+    rows.products = products;
+    rows.products_row = program.columns * layout.width;
+    rows.state = state;
+    rows.state_row = program.states * layout.width;
+    rows.carry = carry;
+    // where no product stands between levels, they run row by row, and one row's place serves all
+    rows.carry_row = program.vectors ? program.carries * layout.width : 0;
+    rows.means = means;
+    rows.means_row = program.means;
+    rows.gradient = gradient;
+    rows.gradient_row = program.states * layout.width;
+    rows.parameters = matrices.parameters;
+    return rows;
+  }
+
+  // The vector that enters a product, for every row.
+  Operand<T> operand(const Layout<T>& layout, int vector) const {
+    const Program& program = layout.program;
+    const long size = layout.size_of(vector);
+    if (vector == 0) return {input, layout.input_width, size};
+    if (vector <= program.states) return {state + (vector - 1) * layout.width, program.states * layout.width, size};
+    const int slot = program.vector_carry[vector - 1 - program.states];
+    return {carry + slot * layout.width, program.carries * layout.width, size};
+  }
+
+  // What comes in at step t beside the states, for the block's first rows.
+  void read(const Layout<T>& layout, const Block& block, long t, long rows, bool with_input) const {
+    const Call& call = layout.call;
+    const int count = layout.program.sequences;
+    for (long j = 0; j < rows; ++j) {
+      if (with_input) copy_row(input + j * layout.input_width, layout.of(call.x, t, block.row(j)), call.input_size);
+      for (int s = 0; s < count; ++s)
+        copy_row(sequences + (j * count + s) * layout.width, layout.of(call.sequences[s], t, block.row(j)), call.units);
+    }
+  }
+};
+
+// The units of a clocked cell that run at a step: those that some row's state is a multiple of the period of.
+template <class T>
+class Clock {
+ public:
+  Clock(const Layout<T>& layout, const Matrices<T>& matrices, const Scratch<T>& scratch)
+      : layout_(layout), state_(scratch.state), awake_(scratch.awake), ticks_(layout.program.clock_state >= 0) {
+    if (ticks_) period_ = matrices.parameters + layout.program.clock_parameter * layout.width;
+  }
+
+  void set(long rows) {
+    if (!ticks_) return;
+    std::memset(awake_, 0, layout_.call.units);
+    const long states = layout_.program.states * layout_.width;
+    for (long j = 0; j < rows; ++j) {
+      const T t = state_[j * states + layout_.program.clock_state * layout_.width];
+      if (j > 0 && t == state_[(j - 1) * states + layout_.program.clock_state * layout_.width]) continue;
+      for (long u = 0; u < layout_.call.units; ++u) awake_[u] |= std::floor(t / period_[u]) * period_[u] == t;
+    }
+    hull_ = {layout_.call.units, 0};
+    for (long u = 0; u < layout_.call.units; ++u)
+      if (awake_[u]) hull_ = {std::min(hull_.first, u), u + 1};
+  }
+
+  // Whether one of a panel's units runs.
+  bool wakes(const Panels& panels, long panel) const {
+    constexpr long lane = lanes<Vector<T>>;
+    for (long v = panels.first(panel); v < panels.first(panel + 1); ++v) {
+      const long unit = v % layout_.column_vectors * lane;
+      for (long u = unit; u < std::min(unit + lane, layout_.call.units); ++u)
+        if (awake_[u]) return true;
+    }
+    return false;
+  }
+
+  // Of a range of units the part that runs.
+  Range among(Range range) const {
+    const Range both{std::max(range.first, hull_.first), std::min(range.last, hull_.last)};
+    return both.first < both.last ? both : Range{0, 0};
+  }
+
+  bool ticks() const { return ticks_; }
+
+ private:
+  const Layout<T>& layout_;
+  const T *state_, *period_ = nullptr;
+  char* const awake_;
+  const bool ticks_;
+  Range hull_{0, 0};
+};
+
+// The products of the input, made for several steps at once. A step goes on where they end, so that every element is the
+// same chain of multiply-adds as ever.
+template <class T>
+class Ahead {
+ public:
+  Ahead(const Layout<T>& layout, const Matrices<T>& matrices, const Scratch<T>& scratch, const Block& block)
+      : layout_(layout), matrices_(matrices), scratch_(scratch), block_(block), steps_(steps_ahead(layout, block.count)) {}
+
+  // Whether a product of a step has been begun.
+  bool serves(const Product& product) const { return steps_ > 1 && product.term[0].vector == 0; }
+
+  // Where the products of step `number` stand, those of the input among them.
+  T* products(long number) const {
+    const long row = layout_.program.columns * layout_.width, place = number % steps_;
+    if (steps_ > 1 && place == 0) begin(number, row);
+    return scratch_.products + place * block_.count * row;
+  }
+
+ private:
+  void begin(long number, long row) const {
+    const Program& program = layout_.program;
+    const long steps = std::min(steps_, layout_.call.steps - number);
+    for (long i = 0; i < steps; ++i) {
+      const long t = layout_.step_at(number + i), alive = block_.among(layout_.alive(t));
+      for (long j = 0; j < block_.count; ++j)
+        copy_row<T>(scratch_.inputs + (i * block_.count + j) * layout_.input_width,
+                    j < alive ? layout_.of(layout_.call.x, t, block_.row(j)) : nullptr, layout_.call.input_size);
+    }
+    for (int p = 0; p < program.products; ++p) {
+      const Product& product = program.product[p];
+      if (!serves(product)) continue;
+      Operand<T> operands[kTerms] = {{scratch_.inputs, layout_.input_width, layout_.call.input_size}};
+      if (product.terms > 1) operands[1] = scratch_.operand(layout_, product.term[1].vector);
+      const Range input[kTerms] = {{0, operands[0].count}, {0, 0}};
+      multiply(matrices_.product[p], product.terms, operands, steps * block_.count,
+               scratch_.products + product.column * layout_.width, row, false, input);
+    }
+  }
+
+  const Layout<T>& layout_;
+  const Matrices<T>& matrices_;
+  const Scratch<T>& scratch_;
+  const Block& block_;
+  const long steps_;
+};
+
+// Calls `work(first, count)` for every run of rows below `rows` that take step t.
+template <class T, class Work>
+void for_runs(const Layout<T>& layout, const Block& block, long t, long rows, Work work) {
+  if (!layout.call.mask) return work(0, rows);
+  for (long first = 0; first < rows;) {
+    if (!layout.runs(t, block.row(first))) {
+      ++first;
+      continue;
+    }
+    long last = first + 1;
+    while (last < rows && layout.runs(t, block.row(last))) ++last;
+    work(first, last - first);
+    first = last;
+  }
+}
+
+// Whether products come before a level's elementwise part; whether gradients return there.
+inline bool multiplies(const Program& program, int level) {
+  return std::any_of(program.product, program.product + program.products,
+                     [&](const Product& product) { return product.level == level; });
+}
+inline bool returns(const Program& program, int level) {
+  return std::any_of(program.returned, program.returned + program.returns,
+                     [&](const Return& back) { return back.level == level; });
+}
+
+// Levels first..last - 1 with no product between them: row by row, so that what they hand on stays near.
+template <class T>
+void run_levels(void (*run)(int, const Rows<T>&), int first, int last, const Rows<T>& rows) {
+  if (last - first == 1) return run(first, rows);
+  for (long row = 0; row < rows.rows; ++row) {
+    const Rows<T> one = rows.part(row, 1);
+    for (int level = first; level < last; ++level) run(level, one);
+  }
+}
+
+}  // namespace OSTINATO_SET
+}  // namespace ostinato
