@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from . import cases, machine, memory, plot, report
+from . import cases, growth, machine, memory, plot, report, shapes
 from .contest import Arena, Environment, Result, Settings, Turns
 from .process import WorkerError
 from .report import Table
@@ -19,15 +19,19 @@ RESULTS = Path(__file__).with_name("results")
 #: Cases by name, in the order of the report; "memory" is measured, not timed.
 TIMED = {
     "stock": cases.stock, "ragged": cases.ragged, "layers": cases.layers, "cells": cases.cells,
-    "inference": cases.inference,
+    "inference": cases.inference, "shapes": shapes.shapes, "growth": growth.growth,
 }  # fmt: skip
-NAMES = ("stock", "ragged", "layers", "cells", "memory", "inference")
+NAMES = ("stock", "ragged", "layers", "cells", "memory", "inference", "shapes", "growth")
+
+#: Run only where they are named: they take minutes, and have pictures of their own.
+BY_NAME = ("shapes", "growth")
 
 
 def _arguments(given: Sequence[str] | None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m benchmarks", description="Ostinato beside other frameworks.")
     parser.add_argument("--quick", action="store_true", help="fewer shapes and rounds, PyTorch and Keras on torch only")
-    parser.add_argument("--only", action="append", choices=NAMES, metavar="NAME", help=f"one of {', '.join(NAMES)}")
+    parser.add_argument("--only", action="append", choices=NAMES, metavar="NAME",
+                        help=f"one of {', '.join(NAMES)}; default: all but {' and '.join(BY_NAME)}")  # fmt: skip
     parser.add_argument("--threads", type=int, default=machine.processors(), help="default: every core")
     parser.add_argument("--markdown", type=Path, metavar="FILE", help="write the tables as Markdown, too")
     arguments = parser.parse_args(given)
@@ -40,7 +44,11 @@ def _tell(line: str) -> None:
     print(f"... {line}", file=sys.stderr, flush=True)
 
 
-def _tables(case: str, results: Sequence[Result], peak: float | None) -> list[Table]:
+def _tables(case: str, results: Sequence[Result], peak: float | None, quick: bool) -> list[Table]:
+    if case == "shapes":
+        return shapes.tables(results, peak, quick)
+    if case == "growth":
+        return growth.tables(results, peak)
     if case in ("stock", "ragged"):
         return [report.tall(result) for result in results]
     if case == "cells":
@@ -50,20 +58,23 @@ def _tables(case: str, results: Sequence[Result], peak: float | None) -> list[Ta
     return [report.wide(title, results, peak)]
 
 
-def _place(arena: Arena, start: dict[str, str], peak: tuple[float | None, str]) -> dict[str, str]:
-    """The machine, the versions of everything, and the peak, as a reader needs them beside the tables."""
+def _place(
+    arena: Arena, start: dict[str, str], peak: tuple[float | None, str], results: Sequence[Result]
+) -> dict[str, str]:
+    """The machine, the versions of everything, the peak and the rounds, as a reader needs them beside the tables."""
     rate, how = peak
     versions: dict[str, set[str]] = {}
     for of_one in arena.versions.values():
         for package, version in of_one.items():
             versions.setdefault(package, set()).add(version)
     told = ", ".join(f"{package} {'/'.join(sorted(found))}" for package, found in sorted(versions.items()))
-    turns = arena.settings.turns
+    turns = sorted({one.comparison.turns or arena.settings.turns for one in results}, key=lambda turn: -turn.rounds)
+    rounds = "; ".join(f"median of {turn.rounds}, each about {turn.seconds:g} s a contender" for turn in turns)
     return {
         **start,
         "multiply-add peak": f"{rate:.0f} GFLOP/s ({how})" if rate else how,
         "versions": told,
-        "rounds": f"median of {turns.rounds}, each about {turns.seconds:g} s a contender, taking turns",
+        **({"rounds": f"{rounds}, taking turns"} if turns else {}),
     }
 
 
@@ -76,7 +87,7 @@ def _markdown(command: str, place: dict[str, str], tables: Sequence[Table]) -> s
 def main(given: Sequence[str] | None = None) -> int:
     """Run; returns 1 if anybody's result was wrong or anybody broke, else 0."""
     arguments = _arguments(given)
-    wanted = [name for name in NAMES if not arguments.only or name in arguments.only]
+    wanted = [name for name in NAMES if name in (arguments.only or set(NAMES) - set(BY_NAME))]
     left_out: dict[Environment, str] = {"peers": "not in --quick"} if arguments.quick else {}
     settings = Settings(Turns(3, 0.1) if arguments.quick else Turns(9, 0.4), arguments.threads, left_out)
     start = machine.describe(arguments.threads)
@@ -91,15 +102,16 @@ def main(given: Sequence[str] | None = None) -> int:
                 tables.append(report.memory("Memory of training one layer (input size H)", footprints))
             else:
                 results[case] = [arena.hold(comparison) for comparison in TIMED[case](arguments.quick)]
-                tables += _tables(case, results[case], peak[0])
+                tables += _tables(case, results[case], peak[0], arguments.quick)
                 arena.clear()
-        place = _place(arena, start, peak)
-    everything = [result for case in results.values() for result in case]
+        everything = [result for case in results.values() for result in case]
+        place = _place(arena, start, peak, everything)
     if any(result.comparison.targets for result in everything):
         tables.insert(0, report.headline(everything))
     print("\n".join(f"{key}: {value}" for key, value in place.items()), end="\n\n")
     print("\n\n".join(table.text() for table in tables))
     _write(arguments, wanted, place, results, footprints, tables)
+    _draw(arguments, peak[0], results)
     red = any(result.red for result in everything) or any(footprint.red for footprint in footprints)
     return int(red)
 
@@ -112,18 +124,27 @@ def _write(
     footprints: Sequence[memory.Footprint],
     tables: Sequence[Table],
 ) -> None:
-    """Leave JSON, a picture and, where asked, Markdown."""
+    """Leave JSON, a picture of bars and, where asked, Markdown."""
     RESULTS.mkdir(exist_ok=True)
     name = "-".join(wanted if arguments.only else ["all"]) + "-quick" * arguments.quick
     content: dict[str, Any] = {"machine": place, "cases": report.as_json(results)}
     content["memory"] = [vars(footprint) for footprint in footprints]
     (RESULTS / f"{name}.json").write_text(json.dumps(content, indent=1))
-    everything = [result for case in results.values() for result in case]
-    if any(outcome.seconds for result in everything for outcome in result.outcomes):
-        plot.save(everything, RESULTS / f"{name}.png")
+    bars = [result for case in results if case not in BY_NAME for result in results[case]]
+    if any(outcome.seconds for result in bars for outcome in result.outcomes):
+        plot.save(bars, RESULTS / f"{name}.png")
     if arguments.markdown:
         command = " ".join(["python -m benchmarks", *(f"--only {case}" for case in arguments.only or ())])
         arguments.markdown.write_text(_markdown(command + " --quick" * arguments.quick, place, tables))
+
+
+def _draw(arguments: argparse.Namespace, peak: float | None, results: dict[str, list[Result]]) -> None:
+    """The pictures of the cases that are run by name."""
+    quick = "-quick" * arguments.quick
+    if "shapes" in results:
+        plot.maps(results["shapes"], peak, RESULTS / f"shapes{quick}.png", arguments.quick)
+    if "growth" in results:
+        plot.curves(results["growth"], RESULTS / f"growth{quick}.png")
 
 
 if __name__ == "__main__":

@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
 from ostinato.cells import CELLS
 
 from .contest import Comparison, Contender, Target, Turns
 from .problems import GATES, review_lengths
+
+#: Whose layers are compared, and with whose.
+OURS, PEER = "ostinato.nn", "PyTorch"
 
 TORCH_LAYER = "benchmarks.with_torch:Layer"
 TORCH_STOCK = "benchmarks.with_torch:StockNetwork"
@@ -28,11 +32,11 @@ SOME_CELLS = ("peephole_lstm", "gru_reset_before", "layer_norm_lstm", "slstm", "
 KERAS_BACKENDS = {"torch": "Keras on torch", "jax": "Keras on JAX", "tensorflow": "Keras on TensorFlow"}
 
 
-def _torch(subject: str, options: Mapping[str, Any], name: str = "PyTorch", oracle: str = "oracle") -> Contender:
+def _torch(subject: str, options: Mapping[str, Any], name: str = PEER, oracle: str = "oracle") -> Contender:
     return Contender(name, subject, {**options, "library": "torch.nn"}, oracle=oracle)
 
 
-def _ours(subject: str, options: Mapping[str, Any], name: str = "ostinato.nn") -> Contender:
+def _ours(subject: str, options: Mapping[str, Any], name: str = OURS) -> Contender:
     return Contender(name, subject, {**options, "library": "ostinato.nn"}, ours=True)
 
 
@@ -104,7 +108,7 @@ def ragged(quick: bool) -> list[Comparison]:
             # The padded backward direction starts in the padding: another result, with an oracle of its own.
             {"oracle": _oracle(TORCH_LAYER, packed), "padded": _oracle(TORCH_LAYER, layer)},
             steps=400,
-            flops=2 * training_flops("LSTM", 64, 64, sum(lengths)),
+            flops=layer_flops(packed),
             targets={
                 **dict.fromkeys([padded, *KERAS_BACKENDS.values()], Target(3, claim)),
                 "PyTorch packed": Target(20, "Ragged bidirectional LSTM(64), against packed PyTorch"),
@@ -113,23 +117,53 @@ def ragged(quick: bool) -> list[Comparison]:
     ]
 
 
-def training_flops(kind: str, input_size: int, hidden_size: int, tokens: int) -> float:
-    """Forward and backward products of one layer: backward has two for each of the forward."""
-    return 3 * forward_flops(kind, input_size, hidden_size, tokens)
+def layer_flops(options: Mapping[str, Any]) -> float:
+    """The products of a module of `torch.nn`, two operations for each multiply-add.
+
+    Args:
+        options: those of `with_torch.Layer`. A training step has, for each product of the forward, two of the backward.
+    """
+    units, ways = options["hidden_size"], 1 + options.get("bidirectional", False)
+    tokens = sum(options.get("lengths") or [options["steps"] * options["batch"]])
+    inputs = [options["input_size"], *[ways * units] * (options.get("layers", 1) - 1)]
+    forward = 2.0 * tokens * ways * GATES[options["kind"]] * units * sum(width + units for width in inputs)
+    return float(forward * (3 if options.get("training", True) else 1))
 
 
-def forward_flops(kind: str, input_size: int, hidden_size: int, tokens: int) -> float:
-    """The products of one layer over `tokens` steps of a row, two operations for each multiply-add."""
-    return 2.0 * tokens * GATES[kind] * hidden_size * (input_size + hidden_size)
+def on_one_thread(name: str) -> str:
+    """What a contender that uses one thread only is called."""
+    return f"{name}, 1 thread"
+
+
+def layer(
+    title: str,
+    options: Mapping[str, Any],
+    targets: Mapping[str, Target] | None = None,
+    turns: Turns | None = None,
+    singly: bool = False,
+) -> Comparison:
+    """One module of ours beside PyTorch's; `options` are those of `with_torch.Layer`. `singly`: on one thread, too."""
+    contenders = [_ours(TORCH_LAYER, options), _torch(TORCH_LAYER, options)]
+    if singly:
+        contenders += [replace(one, name=on_one_thread(one.name), threads=1) for one in contenders]
+    return Comparison(
+        title,
+        contenders,
+        {"oracle": _oracle(TORCH_LAYER, options)},
+        options["steps"],
+        layer_flops(options),
+        targets or {},
+        turns=turns,
+    )
 
 
 def layer_target(kind: str, hidden_size: int) -> dict[str, Target]:
     """How many times faster than PyTorch's own module we mean to train one layer."""
     if kind == "LSTM" and hidden_size <= 128:
-        return {"PyTorch": Target(1.5, "LSTM layer, H <= 128, against PyTorch (oneDNN)")}
+        return {PEER: Target(1.5, "LSTM layer, H <= 128, against PyTorch (oneDNN)")}
     if kind == "LSTM":
-        return {"PyTorch": Target(1, "LSTM layer, H > 128, against PyTorch (oneDNN)")}
-    return {"PyTorch": Target(3, "GRU layer, against PyTorch")} if kind == "GRU" else {}
+        return {PEER: Target(1, "LSTM layer, H > 128, against PyTorch (oneDNN)")}
+    return {PEER: Target(3, "GRU layer, against PyTorch")} if kind == "GRU" else {}
 
 
 def layers(quick: bool) -> list[Comparison]:
@@ -142,21 +176,11 @@ def layers(quick: bool) -> list[Comparison]:
         for steps, batch, units in shapes:
             options: dict[str, Any] = {"kind": kind, "input_size": units, "hidden_size": units, "batch": batch}
             options["steps"] = steps
-            tokens = batch * steps
             if packed:
                 lengths = [max(1, round(n * steps / 400)) for n in review_lengths(batch, longest=400)[0]]
                 options |= {"lengths": lengths, "packed": True}
-                tokens = sum(lengths)
-            comparisons.append(
-                Comparison(
-                    f"{kind}{' packed' * packed} T={steps} B={batch} H={units}",
-                    [_ours(TORCH_LAYER, options), _torch(TORCH_LAYER, options)],
-                    {"oracle": _oracle(TORCH_LAYER, options)},
-                    steps,
-                    training_flops(kind, units, units, tokens),
-                    {} if packed else layer_target(kind, units),
-                )
-            )
+            title = f"{kind}{' packed' * packed} T={steps} B={batch} H={units}"
+            comparisons.append(layer(title, options, {} if packed else layer_target(kind, units)))
     return comparisons
 
 
@@ -178,17 +202,7 @@ def inference(quick: bool) -> list[Comparison]:
     for kind, depth, steps, batch, inputs, units in shapes:
         options = {"kind": kind, "input_size": inputs, "hidden_size": units, "batch": batch, "steps": steps}
         options |= {"layers": depth, "training": False}
-        flops = forward_flops(kind, inputs, units, batch * steps)
-        flops += (depth - 1) * forward_flops(kind, units, units, batch * steps)
-        comparisons.append(
-            Comparison(
-                f"{depth} x {kind} T={steps} B={batch} D={inputs} H={units}",
-                [_ours(TORCH_LAYER, options), _torch(TORCH_LAYER, options)],
-                {"oracle": _oracle(TORCH_LAYER, options)},
-                steps,
-                flops,
-            )
-        )
+        comparisons.append(layer(f"{depth} x {kind} T={steps} B={batch} D={inputs} H={units}", options))
     return comparisons
 
 

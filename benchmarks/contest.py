@@ -29,9 +29,10 @@ MISSING = "not installed: make bench installs it"
 PEER_TOLERANCE = 1e-3
 
 
-def our_tolerance(steps: int) -> float:
-    """The same for us: 1e-5, and one rounding a step."""
-    return 1e-5 + steps * float(np.finfo(np.float32).eps)
+def our_tolerance(steps: int, dtype: str = "float32") -> float:
+    """The same for us: 1e-5, and one rounding a step; in float64 as many roundings of its own."""
+    eps = np.finfo(np.float32).eps
+    return (1e-5 + steps * float(eps)) * float(np.finfo(dtype).eps / eps)
 
 
 @dataclass(frozen=True)
@@ -47,6 +48,7 @@ class Contender:
         variables: environment variables of its process.
         oracle: the name of the oracle it answers to: not everybody computes the same (see `Comparison`).
         flops: of its own work, where that is not the comparison's.
+        threads: that it may use, where not as many as everybody.
     """
 
     name: str
@@ -57,6 +59,7 @@ class Contender:
     variables: Mapping[str, str] = field(default_factory=dict)
     oracle: str = "oracle"
     flops: float | None = None
+    threads: int | None = None
 
 
 @dataclass(frozen=True)
@@ -280,7 +283,8 @@ class Arena:
         key = f"{role}{contender.name}"
         if key not in self._workers:
             python = INTERPRETERS[contender.environment]
-            self._workers[key] = self._start(python, self.settings.threads, contender.variables)
+            threads = contender.threads or self.settings.threads
+            self._workers[key] = self._start(python, threads, contender.variables)
         return self._workers[key]
 
     def build(self, contender: Contender, role: str = "") -> Any:
@@ -311,7 +315,8 @@ class Arena:
         except WorkerError as broken:
             return Outcome(contender, "failed", note=f"failed: {broken}")
         error, where = difference(arrays, right)
-        tolerance = our_tolerance(steps) if contender.ours else PEER_TOLERANCE
+        dtype = str(contender.options.get("dtype", "float32"))
+        tolerance = our_tolerance(steps, dtype) if contender.ours else PEER_TOLERANCE
         if error > tolerance:
             note = f"WRONG RESULT, not timed: error {error:.1e} of {where}, allowed {tolerance:.1e}"
             return Outcome(contender, "wrong", error=error, note=note)

@@ -42,17 +42,19 @@ class Table:
         return "\n".join([f"**{self.title}**", "", *lines])
 
 
-def _ms(seconds: float | None) -> str:
+def ms(seconds: float | None) -> str:
+    """Seconds as milliseconds."""
     if seconds is None:
         return "-"
     return f"{1e3 * seconds:.3g}" if seconds < 0.1 else f"{1e3 * seconds:.0f}"
 
 
 def _range(outcome: Outcome) -> str:
-    return f"{_ms(min(outcome.seconds))} - {_ms(max(outcome.seconds))}" if outcome.seconds else "-"
+    return f"{ms(min(outcome.seconds))} - {ms(max(outcome.seconds))}" if outcome.seconds else "-"
 
 
-def _times(ratio: float | None) -> str:
+def times(ratio: float | None) -> str:
+    """How many times."""
     return "-" if ratio is None else f"{ratio:.2f}"
 
 
@@ -65,15 +67,18 @@ def _gflops(rate: float | None) -> str:
     return "-" if rate is None else f"{rate / 1e9:.3g}"
 
 
-def _of_peak(rate: float | None, peak: float | None) -> str:
+def of_peak(rate: float | None, peak: float | None) -> str:
+    """Operations a second as a part of `peak`, which is in GFLOP/s."""
     return f"{rate / 1e9 / peak:.0%}" if rate and peak else "-"
 
 
-def _notes(result: Result) -> str:
+def notes(result: Result) -> str:
+    """What a reader must know of a comparison."""
     return "; ".join(f"{o.contender.name}: {o.note}" for o in result.outcomes if o.note)
 
 
-def _error(outcome: Outcome) -> str:
+def error(outcome: Outcome) -> str:
+    """The largest relative error of a result."""
     return "-" if outcome.error is None else f"{outcome.error:.0e}"
 
 
@@ -84,11 +89,11 @@ def tall(result: Result) -> Table:
     rows = [
         [
             outcome.contender.name,
-            _ms(outcome.median),
+            ms(outcome.median),
             _range(outcome),
-            *(_times(result.ratio(outcome.contender.name, mine)) for mine in ours),
+            *(times(result.ratio(outcome.contender.name, mine)) for mine in ours),
             _target(result, outcome.contender.name),
-            _error(outcome),
+            error(outcome),
             outcome.note,
         ]
         for outcome in result.outcomes
@@ -108,13 +113,13 @@ def wide(title: str, results: Sequence[Result], peak: float | None) -> Table:
         rows.append(
             [
                 result.comparison.title,
-                *(_ms(outcome.median) for outcome in result.outcomes),
-                _times(result.ratio(peer)),
+                *(ms(outcome.median) for outcome in result.outcomes),
+                times(result.ratio(peer)),
                 _target(result, peer),
                 *map(_gflops, rates),
-                _of_peak(rates[0], peak),
-                _error(result[ours]),
-                _notes(result),
+                of_peak(rates[0], peak),
+                error(result[ours]),
+                notes(result),
             ]
         )
     return Table(title, header, rows)
@@ -134,14 +139,14 @@ def cells(title: str, results: Sequence[Result], peak: float | None) -> Table:
     for result in results:
         ours, comparison = result.outcomes[0], result.comparison
         rate = result.rate(ours.contender.name)
-        row = [comparison.title, _ms(ours.median), _gflops(rate), _of_peak(rate, peak)]
+        row = [comparison.title, ms(ours.median), _gflops(rate), of_peak(rate, peak)]
         for name in yardsticks:
             aim = comparison.efforts.get(name)
-            row += [_times(result.effort(name)), f"<= {aim.ratio:g}"] if aim else ["", ""]
+            row += [times(result.effort(name)), f"<= {aim.ratio:g}"] if aim else ["", ""]
         for name in peers:
             there = name in comparison.targets
-            row += [_ms(result[name].median), _times(result.ratio(name)), _target(result, name)] if there else [""] * 3
-        rows.append([*row, _error(ours), _notes(result)])
+            row += [ms(result[name].median), times(result.ratio(name)), _target(result, name)] if there else [""] * 3
+        rows.append([*row, error(ours), notes(result)])
     return Table(title, [*header, "error", "note"], rows)
 
 
@@ -169,7 +174,7 @@ def headline(results: Sequence[Result]) -> Table:
         measured = [ratio for ratio in ratios if ratio is not None]
         farthest = (min if sign == ">=" else max)(measured, default=None)
         absent = f"{len(ratios) - len(measured)} of {len(ratios)} not measured" if len(measured) < len(ratios) else ""
-        rows.append([target.claim, _times(farthest), f"{sign} {target.ratio:g}", absent])
+        rows.append([target.claim, times(farthest), f"{sign} {target.ratio:g}", absent])
     return Table("Times as fast, the least of all measured", ["", "measured", "target", "note"], rows)
 
 
@@ -184,6 +189,7 @@ def as_json(results: Mapping[str, Sequence[Result]]) -> dict[str, Any]:
                     {
                         "name": outcome.contender.name,
                         "ours": outcome.contender.ours,
+                        "options": dict(outcome.contender.options),
                         "status": outcome.status,
                         "seconds": outcome.seconds,
                         "median": outcome.median,

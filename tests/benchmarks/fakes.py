@@ -13,7 +13,9 @@ class Fake:
 
     steps_per_run = 2
 
-    def __init__(self, error: float = 0.0, value: float = 0.0, breaks: str = "", served: str = "") -> None:
+    def __init__(
+        self, error: float = 0.0, value: float = 0.0, breaks: str = "", served: str = "", dtype: str = "float32"
+    ) -> None:
         self.error, self.value, self.breaks, self.served = error, value, breaks, served
         self._break("build")
         print("a framework that talks on stdout")

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from benchmarks import contest
+from benchmarks import contest, machine
 from benchmarks.contest import Arena, Comparison, Contender, Outcome, Result, Settings, Turns, difference, take_turns
 from benchmarks.process import Process, WorkerError
 
@@ -179,6 +179,18 @@ class TestArena:
         result = arena.hold(comparison(contender("ours", ours=True), contender("peer", value=math.nan)))
         assert result["peer"].status == "failed"
         assert "not finite" in result["peer"].note
+
+    @pytest.mark.parametrize("dtype, status", [("float32", "timed"), ("float64", "wrong")])
+    def test_float64_must_be_as_exact_as_it_can(self, arena: Arena, dtype: str, status: str) -> None:
+        result = arena.hold(comparison(contender("ours", ours=True, error=1e-6, dtype=dtype)))
+        assert result["ours"].status == status
+
+    @pytest.mark.skipif(machine.processors() < 2, reason="takes two processors")
+    def test_a_contender_may_have_threads_of_its_own(self) -> None:
+        everybody, alone = Contender("all", FAKE, {}), Contender("alone", FAKE, {}, threads=1)
+        with Arena(Settings(Turns(1, 0.001), threads=2)) as arena:
+            processors = [arena.build(one).ask(measure=True)["processors"] for one in (everybody, alone)]
+        assert processors == [2.0, 1.0]
 
     def test_a_comparison_may_have_turns_of_its_own(self, arena: Arena) -> None:
         one = contender("ours", ours=True)

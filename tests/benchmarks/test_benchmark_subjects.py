@@ -11,9 +11,11 @@ import torch
 from benchmarks import contest, problems, with_torch
 from benchmarks.cases import KERAS_BIDIRECTIONAL, KERAS_STOCK, cells, inference, layers, ragged, stock
 from benchmarks.contest import PEER_TOLERANCE, Comparison, difference, our_tolerance
+from benchmarks.growth import growth
 from benchmarks.memory import Layer as MemoryLayer
 from benchmarks.process import Process
 from benchmarks.serving import watched
+from benchmarks.shapes import shapes
 from benchmarks.with_keras import BidirectionalLayer, StockNetwork
 
 import ostinato.nn
@@ -171,7 +173,7 @@ def test_training_holds_at_least_its_own_arrays() -> None:
 
 
 @pytest.mark.parametrize("quick", [True, False])
-@pytest.mark.parametrize("case", [stock, ragged, layers, cells, inference])
+@pytest.mark.parametrize("case", [stock, ragged, layers, cells, inference, shapes, growth])
 def test_every_comparison_names_its_contenders_once(case: Any, quick: bool) -> None:
     comparisons: list[Comparison] = case(quick)
     assert len({comparison.title for comparison in comparisons}) == len(comparisons)
