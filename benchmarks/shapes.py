@@ -18,8 +18,8 @@ STEPS = (1, 40, 400)
 BATCHES = (1, 8, 32, 64, 256)
 UNITS = (16, 45, 64, 128, 256, 512, 1024)
 
-#: A training step of more operations takes a second, and so do the oracle's and each of the rounds: such a shape is left
-#: out, and said to be.
+#: A training step of more operations takes a second, and so do the oracle's and each round's: such a shape is left out,
+#: and said to be.
 MOST = 1e11
 #: Above these operations a step is long enough for fewer rounds.
 LONG = 1e10
