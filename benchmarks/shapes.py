@@ -23,8 +23,8 @@ UNITS = (16, 45, 64, 128, 256, 512, 1024)
 MOST = 1e11
 #: Above these operations a step is long enough for fewer rounds.
 LONG = 1e10
-TURNS = Turns(rounds=5, seconds=0.05, warm_up=0.1)
-LONG_TURNS = Turns(rounds=3, seconds=0.05, warm_up=0.1)
+TURNS = Turns(rounds=5, seconds=0.04, warm_up=0.05)
+LONG_TURNS = Turns(rounds=3, seconds=0.04, warm_up=0.05)
 
 #: What else a layer may be, at T=40 B=32.
 VARIATIONS: dict[str, dict[str, Any]] = {
