@@ -34,7 +34,7 @@ ALLOWED: dict[str, tuple[set[str], set[str]]] = {
     ),
     "text": (
         {"keras", "nn", "report", "sequences"},
-        {"torch", "keras", "numpy", "pandas", "matplotlib", "safetensors", "sklearn", "tokenizers"},
+        {"torch", "keras", "numpy", "pandas", "matplotlib", "safetensors", "scipy", "sklearn", "tokenizers"},
     ),
     # cells and compiler: `ostinato cells` describes a cell without loading torch
     "cli": (

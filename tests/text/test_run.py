@@ -12,9 +12,10 @@ import pytest
 
 from ostinato.errors import InputError
 from ostinato.text import execute, load, make_plan, preset, save
-from ostinato.text.account import BAG, MAJORITY, NETWORK
+from ostinato.text.account import BAG, BOTH, MAJORITY, NETWORK
 from ostinato.text.baselines import bag_of_ngrams, majority
 from ostinato.text.made import made_reviews
+from ostinato.text.ngrams import ngrams
 from ostinato.text.settings import Settings
 from ostinato.text.table import Table, make_table
 
@@ -64,9 +65,9 @@ def test_a_bag_knows_words_and_pairs_and_no_more() -> None:
     classes = np.array(["bad", "good"])
     for kind, low, high in (("word", 0.99, 1), ("pair", 0.99, 1), ("order", 0.3, 0.7)):
         test, true = texts(kind)
-        bag = bag_of_ngrams(texts(kind), texts(kind), test, classes, False)
-        assert low <= (classes[bag.probabilities.argmax(1)] == true).mean() <= high, kind
-        np.testing.assert_allclose(bag.probabilities.sum(1), 1)
+        found = bag_of_ngrams(texts(kind), texts(kind), classes, False).probabilities(ngrams(test))
+        assert low <= (classes[found.argmax(1)] == true).mean() <= high, kind
+        np.testing.assert_allclose(found.sum(1), 1)
 
 
 def test_majority() -> None:
@@ -91,11 +92,12 @@ def reported(tmp_path_factory: pytest.TempPathFactory) -> tuple[Any, Path]:
 def test_what_is_written(reported: tuple[Any, Path]) -> None:
     _, folder = reported
     assert {path.name for path in folder.iterdir()} == {
-        "config.json", "metrics.json", "model.safetensors", "predictions.csv", "report.html", "tokenizer.json",
+        "config.json", "metrics.json", "model.safetensors", "ngrams.safetensors", "predictions.csv", "report.html",
+        "tokenizer.json",
         *(f"{name}{dark}.png" for name in ("confusion", "reliability", "training") for dark in ("", "-dark")),
     }  # fmt: skip
     metrics = json.loads((folder / "metrics.json").read_text())
-    assert [score["name"] for score in metrics["scores"]] == [MAJORITY, BAG, NETWORK]
+    assert [score["name"] for score in metrics["scores"]] == [MAJORITY, NETWORK, BAG, BOTH]
     rows = pd.read_csv(folder / "predictions.csv", keep_default_na=False)
     assert (rows["label"] == rows["predicted"]).mean() == pytest.approx(metrics["scores"][-1]["accuracy"])
     np.testing.assert_allclose(rows["p(bad)"] + rows["p(good)"], 1, atol=1e-5)
@@ -124,7 +126,8 @@ def test_no_test_text_has_a_say(small: dict[str, Any]) -> None:
         made.append(execute(make_plan(table, test=tested, settings=settings)))
     first, second = made
     assert first.classifier.subwords_.to_json() == second.classifier.subwords_.to_json()
-    assert (first.bag.strength, first.bag.ngrams) == (second.bag.strength, second.bag.ngrams)
+    assert first.bag.strength == second.bag.strength
+    assert (first.bag.weights == second.bag.weights).all()
     for one, other in zip(
         first.classifier.network_.state_dict().values(), second.classifier.network_.state_dict().values(), strict=True
     ):

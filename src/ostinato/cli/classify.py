@@ -116,8 +116,7 @@ def show_source(console: Console, source: str, text: str, label: str | None, cla
 
 
 def score_grid(scores: Any) -> Grid:
-    """The scores, the network's standing out."""
-    from ..text.account import NETWORK
+    """The scores, the last one's, which the account is of, standing out."""
     from ..text.report import SCORE_COLUMNS, score_cells
 
     grid = Grid(box=None, padding=(0, 1), collapse_padding=True, header_style="bold")
@@ -125,7 +124,7 @@ def score_grid(scores: Any) -> Grid:
     for name in SCORE_COLUMNS:
         grid.add_column(name, justify="right")
     for score in scores:
-        grid.add_row(score.name, *score_cells(score), style="bold" if score.name == NETWORK else "")
+        grid.add_row(score.name, *score_cells(score), style="bold" if score is scores[-1] else "")
     return grid
 
 
@@ -133,9 +132,9 @@ def show_end(console: Console, account: Any, folder: Path, what: str, example: s
     """What it comes to, and where it all is."""
     from ..text.account import explained
 
-    strongest = account.scores[-2].name
+    strongest, judged = account.scores[-2].name, account.scores[-1].name
     beside = account.against[strongest]
     line(console, "verdict", account.verdict, "bold green" if beside.better else "bold yellow")
-    line(console, "", f"{explained(beside, strongest, what)}")
+    line(console, "", f"{explained(beside, judged, strongest, what)}")
     files = "report.html, predictions.csv, metrics.json"
     line(console, "written", f"{folder}/ with {files}, and the model: ostinato predict {folder} {example}")

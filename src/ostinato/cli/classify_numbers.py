@@ -22,7 +22,7 @@ from .margin import line
 from .progress import epochs
 
 #: Settings that only texts have.
-OF_TEXTS = ("vocabulary", "subwords", "longest", "embedding", "pretrain")
+OF_TEXTS = ("vocabulary", "subwords", "longest", "embedding", "pretrain", "ngrams")
 
 
 def run(reading: Reading, preset: str, changes: dict[str, Any], place: Place) -> None:

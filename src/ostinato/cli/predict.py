@@ -80,7 +80,7 @@ def _texts(folder: Path, file: Path | None, text_column: str | None, place: Plac
     classifier = load(folder)
     longest = classifier.settings.longest
     sequences, cut = classifier.subwords_.encode_and_count(table.texts, longest)
-    found = answers_of(classifier, classifier.probabilities(sequences))
+    found = answers_of(classifier, classifier.mixed(table.texts, classifier.probabilities(sequences)))
     rows = pd.concat([pd.DataFrame({"row": table.rows, "text": table.texts}), found], axis=1)
     notes = (
         [f"{cut:,} of {len(table):,} texts are longer than {longest} subwords: their ends were read."] if cut else []

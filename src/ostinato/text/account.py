@@ -12,7 +12,7 @@ import numpy as np
 from ..sequences import metrics
 from ..sequences.metrics import Calibration
 
-MAJORITY, BAG, NETWORK = "majority", "bag of n-grams", "network"
+MAJORITY, BAG, NETWORK, BOTH = "majority", "bag of n-grams", "network", "network with n-grams"
 #: A difference that chance makes less often than this is one.
 LEVEL = 0.05
 #: How many mistakes are shown.
@@ -24,7 +24,7 @@ class Score:
     """How one classifier did on the test rows.
 
     Attributes:
-        name: `MAJORITY`, that of another baseline, or `NETWORK`.
+        name: of the classifier.
         accuracy: the share of rows that are right; where there may be several labels, in all of them.
         low, high: its 95% interval.
         macro_f1: the mean of the classes' F1.
@@ -87,12 +87,13 @@ class Account:
         classes: (classes) labels.
         several: whether a row may have several.
         count: test rows.
-        scores: the majority's, the other baseline's, the network's.
-        against: the network beside each baseline, by name.
+        scores: the majority's, those of others, that of the strongest baseline, and last that of the classifier which
+            the account is of: the network, perhaps with n-grams.
+        against: it beside each of the others, by name.
         confusion: (classes, classes): rows of the class of the row, predicted to be of that of the column; with several
             labels (classes, 4): right without, wrongly given, missed, right with the label.
-        calibration: of the network.
-        mistakes: the ones that the network is surest of.
+        calibration: of the classifier.
+        mistakes: the ones that it is surest of.
         verdict: a plain sentence or two.
     """
 
@@ -114,14 +115,16 @@ def account(
 
     Args:
         true: (n) numbers of classes, or (n, classes) of 0 and 1.
-        found: (n, classes) probabilities by name: the baselines first, `NETWORK` last.
+        found: (n, classes) probabilities by name: the majority's first, those of the strongest baseline last but one,
+            and last those of the classifier that the account is of.
         classes: labels.
         what: the rows are.
     """
     right = {name: _right(true, one, several) for name, one in found.items()}
     scores = tuple(_score(name, true, one, right[name], several) for name, one in found.items())
-    against = {name: mcnemar(right[NETWORK], right[name]) for name in found if name != NETWORK}
-    network = found[NETWORK]
+    *others, judged = found
+    against = {name: mcnemar(right[judged], right[name]) for name in others}
+    network = found[judged]
     names = tuple(str(one) for one in classes)
     return Account(
         names,
@@ -212,14 +215,14 @@ def percent(share: float) -> str:
 
 
 def verdict(scores: Sequence[Score], against: Mapping[str, Comparison], count: int, what: str) -> str:
-    """What the scores mean, in a sentence or two. The network's is the last; the strongest baseline's before it."""
+    """What the scores mean, in a sentence or two. The judged one is the last; the strongest baseline's before it."""
     network, other = scores[-1], scores[-2]
     both = f"{percent(network.accuracy)} against {percent(other.accuracy)} of {count:,} test {what}"
     beside = against[other.name]
     said = _said(beside, other.name)
-    sentence = f"The network {said}: {both} right."
+    sentence = f"The {network.name} {said}: {both} right."
     if beside.only_first + beside.only_second == 0:
-        sentence = f"The network and the {other.name} are right about the same {what}: {both}."
+        sentence = f"The {network.name} and the {other.name} are right about the same {what}: {both}."
     chance = against[MAJORITY]
     if not chance.better and other.name != MAJORITY:
         sentence += f" It {_said(chance, MAJORITY)} ({percent(scores[0].accuracy)}): it has learned nothing that holds."
@@ -234,10 +237,10 @@ def _said(beside: Comparison, name: str) -> str:
     return f"cannot be told apart from the {name}"
 
 
-def explained(beside: Comparison, name: str, what: str) -> str:
+def explained(beside: Comparison, judged: str, name: str, what: str) -> str:
     """The numbers behind a verdict."""
     chance = f"p = {beside.p:.2g}" if beside.p >= 1e-4 else "p < 0.0001"
     return (
-        f"{beside.only_first:,} {what} are right in the network only, {beside.only_second:,} in the {name} only "
+        f"{beside.only_first:,} {what} are right in the {judged} only, {beside.only_second:,} in the {name} only "
         f"(McNemar, {chance})"
     )

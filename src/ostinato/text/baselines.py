@@ -3,31 +3,18 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import Any
+from collections.abc import Callable, Sequence
+from typing import Any, TypeVar
 
 import numpy as np
 
 from .labels import Labels, keys, targets
+from .ngrams import NGrams, ngrams
 
 #: The strengths of regularisation that the validation texts choose from; the larger, the weaker.
 STRENGTHS = (3.0, 10.0, 30.0)
 
-
-@dataclass(frozen=True)
-class Bag:
-    """Logistic regression on a bag of n-grams: which words and pairs of neighbours a text has, and not in what order.
-
-    Attributes:
-        strength: as the validation texts chose it.
-        ngrams: how many different words and pairs it knows.
-        probabilities: (n, classes) of the test texts.
-    """
-
-    strength: float
-    ngrams: int
-    probabilities: np.ndarray
+Model = TypeVar("Model")
 
 
 def majority(labels: Labels, classes: np.ndarray, several: bool, count: int) -> np.ndarray:
@@ -45,45 +32,33 @@ def majority(labels: Labels, classes: np.ndarray, several: bool, count: int) -> 
 def bag_of_ngrams(
     train: tuple[Sequence[str], Labels],
     validation: tuple[Sequence[str], Labels],
-    test: Sequence[str],
     classes: np.ndarray,
     several: bool,
-) -> Bag:
-    """Logistic regression on the tf-idf of words and of pairs of neighbours: a strong one (Wang & Manning 2012).
-
-    The validation texts choose the strength of regularisation; with it the model is fitted on training and validation
-    texts together, which is the most that can be had of them.
+) -> NGrams:
+    """Logistic regression on the words of the training texts and pairs of neighbours, as strongly held back as the
+    validation texts choose.
 
     Raises:
         InputError: a label is none of the classes.
     """
-    from sklearn.feature_extraction.text import TfidfVectorizer
-
-    wanted = [targets(labels, classes, several).numpy() for _, labels in (train, validation)]
-    # single letters count, and so do marks, as words of languages that do not part words with spaces do
-    vectorizer = TfidfVectorizer(ngram_range=(1, 2), sublinear_tf=True, token_pattern=r"\w+|[^\w\s]", dtype=np.float32)
-    learned, watched = vectorizer.fit_transform(train[0]), vectorizer.transform(validation[0])
-    chosen = best_strength((learned, wanted[0]), (watched, wanted[1]), len(classes), several)
-    everything = vectorizer.fit_transform([*train[0], *validation[0]])
-    model = fitted(everything, np.concatenate(wanted), chosen, several)
-    found = probabilities(model, vectorizer.transform(test), len(classes), several)
-    return Bag(chosen, len(vectorizer.vocabulary_), found)
+    (x, wanted), (watched, true) = (
+        (ngrams(texts), targets(labels, classes, several).numpy()) for texts, labels in (train, validation)
+    )
+    return best(
+        lambda strength: NGrams.fit(x, wanted, len(classes), several, strength),
+        lambda model: right(model.probabilities(watched), true, several),
+    )
 
 
-def best_strength(
-    train: tuple[Any, np.ndarray], validation: tuple[Any, np.ndarray], classes: int, several: bool
-) -> float:
-    """The one of `STRENGTHS` with which a model of the training rows is right about most validation rows; of equals the
-    strongest regularisation."""
+def best(made: Callable[[float], Model], worth: Callable[[Model], float]) -> Model:
+    """The model of the one of `STRENGTHS` that is worth most; of equals the strongest regularisation."""
+    models = [made(strength) for strength in STRENGTHS]
+    return max(models, key=worth)
 
-    def right(strength: float) -> float:
-        model = fitted(*train, strength, several)
-        found = probabilities(model, validation[0], classes, several)
-        if several:
-            return float(((found > 0.5) == validation[1]).mean())
-        return float((found.argmax(1) == validation[1]).mean())
 
-    return max(STRENGTHS, key=lambda strength: (right(strength), -strength))
+def right(found: np.ndarray, wanted: np.ndarray, several: bool) -> float:
+    """The share of rows, or of labels where a row may have several, that probabilities are right about."""
+    return float(((found > 0.5) == wanted).mean() if several else (found.argmax(1) == wanted).mean())
 
 
 def fitted(x: Any, wanted: np.ndarray, strength: float, several: bool) -> Any:
@@ -92,13 +67,13 @@ def fitted(x: Any, wanted: np.ndarray, strength: float, several: bool) -> Any:
     from sklearn.linear_model import LogisticRegression
     from sklearn.multiclass import OneVsRestClassifier
 
+    one = LogisticRegression(C=strength, solver="liblinear")
     if several:  # a label that all rows have, or none, needs no regression
-        one = LogisticRegression(C=strength, solver="liblinear")
         return [
             (one if 0 < column.sum() < len(column) else DummyClassifier()).__sklearn_clone__().fit(x, column)
             for column in wanted.T.astype(int)
         ]
-    return OneVsRestClassifier(LogisticRegression(C=strength, solver="liblinear")).fit(x, wanted)
+    return OneVsRestClassifier(one).fit(x, wanted)
 
 
 def probabilities(model: Any, x: Any, classes: int, several: bool) -> np.ndarray:

@@ -17,13 +17,16 @@ from ..sequences.network import Encoder, Network, pooled_size
 from ..sequences.ragged import Ragged
 from ..sequences.training import Epoch, Training, answers, seed_all, train
 from ..sequences.training import Settings as TrainingSettings
+from .baselines import bag_of_ngrams
 from .labels import Labels, check_texts, chosen, classes_of, is_several, keys, targets
+from .mixture import Mixture
+from .ngrams import NGrams, ngrams
 from .pretraining import Pretraining, pretrain
 from .settings import Settings
 from .split import set_apart
 from .subwords import Subwords
 
-MODEL, TOKENIZER, CONFIG = "model.safetensors", "tokenizer.json", "config.json"
+MODEL, NGRAMS, TOKENIZER, CONFIG = "model.safetensors", "ngrams.safetensors", "tokenizer.json", "config.json"
 RUN = Kind("run", CONFIG, "ostinato.text", 1, "ostinato classify")
 
 #: Texts, and subwords with what fills up the shorter texts, that are predicted at once; does not change the result.
@@ -46,6 +49,8 @@ class TextClassifier:
         several_: whether a text may have several labels.
         subwords_: learned from the training texts.
         network_: from packed subwords to (texts, classes) scores.
+        ngrams_: the bag of n-grams of the training texts, or None where it has no say.
+        mixture_: of the probabilities of both, or None.
         pretraining_: what came of pretraining, or None where there was none.
         training_: what came of training.
         cut_: how many training texts were longer than `longest`.
@@ -136,6 +141,11 @@ class TextClassifier:
             prepare(self.network_, sequences)
         wanted = [targets(some, self.classes_, self.several_) for some in (labels, validation[1])]
         self.training_ = self._train((sequences, wanted[0]), (watched, wanted[1]), on_epoch)
+        self.ngrams_, self.mixture_ = None, None
+        if settings.ngrams:
+            self.ngrams_ = bag_of_ngrams((texts, labels), validation, self.classes_, self.several_)
+            both = self.probabilities(watched), self.ngrams_.probabilities(ngrams(validation[0]))
+            self.mixture_ = Mixture.fit(*both, wanted[1].numpy(), self.several_)
         return self
 
     def build(self) -> Any:
@@ -182,10 +192,16 @@ class TextClassifier:
             InputError: a text is empty.
         """
         check_texts(texts)
-        return self.probabilities(self.subwords_.encode(texts, self.settings.longest))
+        return self.mixed(texts, self.probabilities(self.subwords_.encode(texts, self.settings.longest)))
+
+    def mixed(self, texts: Sequence[str], found: np.ndarray) -> np.ndarray:
+        """The network's probabilities of texts, with those of the n-grams where they have a say: `predict_proba`."""
+        if self.ngrams_ is None or self.mixture_ is None:
+            return found
+        return self.mixture_(found, self.ngrams_.probabilities(ngrams(texts)))
 
     def probabilities(self, sequences: Ragged) -> np.ndarray:
-        """As `predict_proba`, of texts that are subwords already."""
+        """(n, classes): the network's alone, of texts that are subwords already."""
         found = np.empty((len(sequences), len(self.classes_)))
         for scores, rows in answers(self.network_, Batches(sequences, None, PREDICTED_AT_ONCE, steps=STEPS_AT_ONCE)):
             assert isinstance(scores, Tensor)
@@ -227,7 +243,10 @@ class TextClassifier:
             "settings": vars(self.settings),
             "classes": self.classes_.tolist(),
             "several": self.several_,
+            "powers": self.mixture_ and [self.mixture_.first, self.mixture_.second],
         }
+        if self.ngrams_ is not None:
+            self.ngrams_.save(folder / NGRAMS)
         write(folder / CONFIG, {**content, **(more or {})})
 
     @classmethod
@@ -251,6 +270,7 @@ class TextClassifier:
             raise damaged(folder / TOKENIZER, error, RUN) from None
         classifier.network_ = classifier.build()
         classifier._read_weights(folder)
+        classifier._read_ngrams(folder, config.get("powers"))
         return classifier
 
     def parameters(self) -> int:
@@ -271,6 +291,16 @@ class TextClassifier:
         from safetensors.torch import save_file
 
         save_file({name: one.contiguous() for name, one in self.network_.state_dict().items()}, folder / MODEL)
+
+    def _read_ngrams(self, folder: Path, powers: list[float] | None) -> None:
+        self.ngrams_, self.mixture_ = None, None
+        if powers is None:
+            return
+        try:
+            self.ngrams_ = NGrams.load(folder / NGRAMS, self.several_)
+            self.mixture_ = Mixture(float(powers[0]), float(powers[1]), self.several_)
+        except Exception as error:  # safetensors raises its own
+            raise damaged(folder / NGRAMS, error, RUN) from None
 
     def _read_weights(self, folder: Path) -> None:
         from safetensors.torch import load_file

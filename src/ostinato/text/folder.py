@@ -13,7 +13,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from ..report.folder import read
-from .account import BAG
+from .account import BAG, BOTH
 from .classifier import RUN, TextClassifier
 from .made import ABOUT
 from .report import PREDICTIONS, Story, shown, write_story
@@ -57,9 +57,15 @@ def sentences(result: Classification) -> list[str]:
     told.append(f"{parts(plan)}.")
     told.append(f"The network: {network(classifier)}.")
     told.append(
-        f"The {BAG}: logistic regression on the tf-idf of {result.bag.ngrams:,} words and pairs of neighbours, "
-        f"strength C = {result.bag.strength:g} chosen on the validation texts, fitted on training and validation texts."
+        f"The {BAG}: logistic regression on {len(result.bag.known):,} words and pairs of neighbours, weighed by their "
+        f"log-count ratios; strength C = {result.bag.strength:g} chosen on the validation texts, fitted on training "
+        "and validation texts."
     )
+    if (mixture := classifier.mixture_) is not None:
+        told.append(
+            f"The {BOTH}: their probabilities to the powers {mixture.first:.2f} and {mixture.second:.2f}, as the "
+            "validation texts chose them, multiplied; those n-grams are of the training texts."
+        )
     return told + remarks(result)
 
 

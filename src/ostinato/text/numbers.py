@@ -21,7 +21,7 @@ from ..sequences.frames import read_frame
 from ..sequences.regressor import SequenceRegressor
 from ..sequences.training import Epoch
 from .account import MAJORITY, NETWORK, Account, account
-from .baselines import best_strength, fitted, majority, probabilities
+from .baselines import best, fitted, majority, probabilities, right
 from .labels import classes_of, targets
 from .regression import Regression, regression
 from .split import set_apart
@@ -211,7 +211,10 @@ def _classified(plan: NumbersPlan, model: SequenceClassifier, parts: list[np.nda
     classes = model.classes_
     listed = [_listed(one.labels) for one in (plan.train, plan.validation, plan.test)]
     wanted = [targets(one, classes, several).numpy() for one in listed]
-    strength = best_strength((parts[0], wanted[0]), (parts[1], wanted[1]), len(classes), several)
+    strength, _ = best(
+        lambda strength: (strength, fitted(parts[0], wanted[0], strength, several)),
+        lambda made: right(probabilities(made[1], parts[1], len(classes), several), wanted[1], several),
+    )
     bag = fitted(np.concatenate(parts[:2]), np.concatenate(wanted[:2]), strength, several)
     network = model.predict_proba(list(plan.test.sequences))
     found = {

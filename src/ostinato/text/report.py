@@ -64,7 +64,8 @@ def write_story(story: Story, folder: Path) -> None:
     if found.mistakes:
         parts.append(_mistakes(story))
     parts.append(pictures["training"])
-    against = [f"{explained(one, name, story.what)}." for name, one in found.against.items()]
+    judged = found.scores[-1].name
+    against = [f"{explained(one, judged, name, story.what)}." for name, one in found.against.items()]
     sentences = [found.verdict, *against, *story.sentences]
     (folder / PAGE).write_text(page(story.title, sentences, parts), encoding="utf-8")
 
@@ -177,7 +178,7 @@ def _scores(found: Account) -> Grid:
     if found.several:
         caption += " A row counts as right where all its labels are."
     columns = ("", *SCORE_COLUMNS)
-    return Grid("Scores", caption, columns, rows, (1, 2, 3, 4), [s.name for s in found.scores].index(NETWORK))
+    return Grid("Scores", caption, columns, rows, (1, 2, 3, 4), len(found.scores) - 1)
 
 
 def _classes(found: Account) -> Grid:

@@ -11,11 +11,12 @@ import pandas as pd
 
 from ..errors import InputError
 from ..sequences.training import Epoch
-from .account import BAG, MAJORITY, NETWORK, Account, account
-from .baselines import Bag, bag_of_ngrams, majority
+from .account import BAG, BOTH, MAJORITY, NETWORK, Account, account
+from .baselines import bag_of_ngrams, majority
 from .classifier import TextClassifier
 from .labels import classes_of, keys, targets
 from .made import made_reviews
+from .ngrams import NGrams, ngrams
 from .settings import Settings, TutorialSettings
 from .split import set_apart
 from .table import Table, read
@@ -57,15 +58,15 @@ class Classification:
     Attributes:
         plan: the parts and the settings.
         classifier: trained.
-        bag: the bag of n-grams.
-        account: of both on the test texts.
+        bag: of n-grams, of training and validation texts.
+        account: of them all on the test texts.
         predictions: row, text, label, predicted, then a column of probabilities for each class.
         cut: how many test texts were longer than `longest`.
     """
 
     plan: Plan
     classifier: TextClassifier
-    bag: Bag
+    bag: NGrams
     account: Account
     predictions: pd.DataFrame
     cut: int
@@ -149,20 +150,25 @@ def execute(plan: Plan, on_epoch: Callable[[Epoch], None] | None = None) -> Clas
     made = TutorialClassifier if isinstance(plan.settings, TutorialSettings) else TextClassifier
     classifier = made(**vars(plan.settings)).fit(*parts[0], parts[1], on_epoch=on_epoch)
     sequences, cut = classifier.subwords_.encode_and_count(plan.test.texts, plan.settings.longest)
-    probabilities = classifier.probabilities(sequences)
-    bag = bag_of_ngrams(parts[0], parts[1], parts[2][0], plan.classes, plan.several)
-    true = targets(parts[2][1], plan.classes, plan.several).numpy()
-    seen = [*parts[0][1], *parts[1][1]]
-    found = {
-        MAJORITY: majority(seen, plan.classes, plan.several, len(true)),
-        BAG: bag.probabilities,
-        NETWORK: probabilities,
-    }
+    alone = classifier.probabilities(sequences)
+    probabilities = classifier.mixed(plan.test.texts, alone)
+    several, classes = plan.several, len(plan.classes)
+    known = [*parts[0][0], *parts[1][0]], [*parts[0][1], *parts[1][1]]
+    # the validation texts have chosen the strength; with it all that is known is learned from
+    tried = classifier.ngrams_ or bag_of_ngrams(parts[0], parts[1], plan.classes, several)
+    wanted = targets(known[1], plan.classes, several).numpy()
+    bag = NGrams.fit(ngrams(known[0]), wanted, classes, several, tried.strength)
+    true = targets(parts[2][1], plan.classes, several).numpy()
+    found = {MAJORITY: majority(known[1], plan.classes, several, len(true))}
+    if classifier.ngrams_ is not None:
+        found[NETWORK] = alone
+    found[BAG] = bag.probabilities(ngrams(plan.test.texts))
+    found[NETWORK if classifier.ngrams_ is None else BOTH] = probabilities
     return Classification(
         plan,
         classifier,
         bag,
-        account(true, found, plan.classes.tolist(), plan.several),
+        account(true, found, plan.classes.tolist(), several),
         _predictions(plan, classifier, probabilities),
         cut,
     )

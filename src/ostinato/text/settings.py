@@ -42,6 +42,7 @@ class Settings:
         weight_decay: of Adam, apart from the gradient.
         pretrain: passes over the training texts in which embedding and encoder first learn, as a language model, to
             tell each subword's neighbours; see `pretraining`. 0 is none.
+        ngrams: whether a bag of n-grams has a say beside the network; the validation texts choose how large a one.
         test_size: texts to test on: a share below 1, or a number of texts.
         validation_size: texts to stop on, likewise, of what remains.
         seed: of the split, the initial weights, the shuffling and the dropout.
@@ -66,6 +67,7 @@ class Settings:
     schedule: Schedule = "linear"
     weight_decay: float = 0.0
     pretrain: int = 0
+    ngrams: bool = True
     test_size: float = 0.2
     validation_size: float = 0.1
     seed: int = 0
@@ -136,11 +138,12 @@ class TutorialSettings(Settings):
     epochs: int | None = 10
     learning_rate: float = 0.001
     schedule: Schedule = "constant"
+    ngrams: bool = False
 
     def __post_init__(self) -> None:
         super().__post_init__()
         for name in ("cell", "layers", "bidirectional", "pooling", "input_dropout", "dropout", "schedule",
-                     "weight_decay", "patience", "pretrain"):  # fmt: skip
+                     "weight_decay", "patience", "pretrain", "ngrams"):  # fmt: skip
             if getattr(self, name) != getattr(TutorialSettings, name):
                 raise InputError(f"{_flag(name)} is no choice of --preset tutorial, whose network is as it is taught")
 

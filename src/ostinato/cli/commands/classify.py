@@ -57,6 +57,9 @@ def classify(
     pretrain: Annotated[
         int | None, integer("Of texts: epochs in which it learns their language first (default: 0).", MODEL)
     ] = None,
+    ngrams: Annotated[
+        bool | None, text("Of texts: let a bag of n-grams have a say beside the network (default: yes).", MODEL)
+    ] = None,
     seed: Annotated[int | None, integer("Same seed, same result (default: 0).", MODEL)] = None,
     output: Annotated[Path | None, text("Folder to write (default: a new one in runs/).", OUTPUT)] = None,
     overwrite: Annotated[bool, switch("--overwrite", "Replace an older run there.", OUTPUT)] = False,
@@ -74,8 +77,8 @@ def classify(
             "units": units, "layers": layers, "bidirectional": bidirectional, "pooling": pooling,
             "input_dropout": input_dropout, "dropout": dropout, "epochs": epochs, "patience": patience,
             "batch_size": batch_size, "learning_rate": learning_rate, "schedule": schedule,
-            "weight_decay": weight_decay, "pretrain": pretrain, "seed": seed, "test_size": test_size,
-            "validation_size": validation_size,
+            "weight_decay": weight_decay, "pretrain": pretrain, "ngrams": ngrams, "seed": seed,
+            "test_size": test_size, "validation_size": validation_size,
         }  # fmt: skip
         reading = classifying.Reading(file, test, text_column, label, multi_label, identity, step, task)
         place = classifying.Place(output, overwrite, quiet)
