@@ -82,7 +82,9 @@ def reported(tmp_path_factory: pytest.TempPathFactory) -> tuple[Any, Path]:
                  np.arange(151) + 1)  # fmt: skip
     tested = Table("later.csv", [*table.texts[:5], "film " * 600], [*(table.labels or [])[:5], "bad"], "text", "label",
                    np.arange(6) + 1)  # fmt: skip
-    plan = make_plan(long, test=tested, settings=preset("default", vocabulary=300, units=4, embedding=4, epochs=1))
+    plan = make_plan(
+        long, test=tested, settings=preset("default", longest=400, vocabulary=300, units=4, embedding=4, epochs=1)
+    )
     result = execute(plan)
     folder = tmp_path_factory.mktemp("run")
     save(result, folder)

@@ -12,6 +12,7 @@ from rich.table import Table as Grid
 
 from ..errors import InputError
 from ..report.folder import check_free, free_folder, staged
+from .given import check_exist
 from .margin import line
 from .progress import epochs
 
@@ -63,6 +64,7 @@ def run(reading: Reading, preset: str, changes: dict[str, Any], place: Place) ->
     """See `commands.classify`."""
     if reading.task not in TASKS:
         raise InputError(f"--task is {reading.task!r}; expected {' or '.join(TASKS)}")
+    check_exist([reading.file, reading.test], "a file of texts, or of sequences of numbers")
     if reading.numbers:
         from . import classify_numbers
 

@@ -276,7 +276,8 @@ def draw_recording(found: Sequence[Snapshot], *, dark: bool = False, size: Size 
         tidy(panel, dark, "Saturated gates", "training step", "share of units and steps")
         panel.yaxis.set_major_formatter(PercentFormatter(1.0))
         panel.xaxis.set_major_locator(MaxNLocator(integer=True))
-        panel.set_ylim(bottom=0)
+        # a scale that ends at some hundredths of a percent would make much of nothing
+        panel.set_ylim(0, max(panel.get_ylim()[1], 0.1))
         panel.legend(loc="best", frameon=False, fontsize=7, labelcolor=style(dark).text)
     return figure
 

@@ -15,6 +15,9 @@ if TYPE_CHECKING:
 #: Of one section: title, caption, and its picture as PNG on a light and on a dark ground.
 Part = tuple[str, str, bytes, bytes]
 
+#: Characters of the longest name; a cell with more holds a text.
+PROSE = 40
+
 
 @dataclass(frozen=True)
 class Grid:
@@ -54,11 +57,12 @@ h1 {{ font-size: 1.5rem; }}
 h2 {{ font-size: 1.15rem; margin: 2.5rem 0 0.25rem; border-top: 1px solid var(--line); padding-top: 1.25rem; }}
 p {{ color: var(--quiet); margin: 0 0 0.75rem; max-width: 70ch; }}
 li {{ margin: 0.2rem 0; }}
-img {{ width: 100%; height: auto; display: block; }}
+img {{ width: 100%; min-width: 800px; height: auto; display: block; }}
 div {{ overflow-x: auto; }}
 table {{ border-collapse: collapse; font-size: 0.92rem; }}
-th, td {{ padding: 0.25rem 0.75rem 0.25rem 0; text-align: left; vertical-align: top; overflow-wrap: anywhere;
+th, td {{ padding: 0.25rem 0.75rem 0.25rem 0; text-align: left; vertical-align: top;
   border-bottom: 1px solid var(--line); }}
+.prose {{ min-width: 30ch; overflow-wrap: anywhere; }}
 .number {{ text-align: right; white-space: nowrap; font-variant-numeric: tabular-nums; }}
 .strong td {{ font-weight: 600; }}
 </style>
@@ -78,10 +82,10 @@ th, td {{ padding: 0.25rem 0.75rem 0.25rem 0; text-align: left; vertical-align: 
 _PART = """<section>
 <h2>{title}</h2>
 <p>{caption}</p>
-<picture>
+<div><picture>
 <source media="(prefers-color-scheme: dark)" srcset="{dark}">
 <img src="{light}" alt="{title}. {caption}">
-</picture>
+</picture></div>
 </section>"""
 
 
@@ -117,8 +121,10 @@ def _picture(part: Part) -> str:
 
 
 def _grid(grid: Grid) -> str:
+    kinds = [_kind(grid, column) for column in range(len(grid.columns))]
+    marks = [f' class="{kind}"' if kind else "" for kind in kinds]
+
     def cells(kind: str, words: Sequence[str]) -> str:
-        marks = [' class="number"' if column in grid.numbers else "" for column in range(len(words))]
         return "".join(f"<{kind}{mark}>{escape(word)}</{kind}>" for mark, word in zip(marks, words, strict=True))
 
     strong = ' class="strong"'
@@ -128,6 +134,13 @@ def _grid(grid: Grid) -> str:
     return _GRID.format(
         title=escape(grid.title), caption=escape(grid.caption), columns=cells("th", grid.columns), rows="\n".join(rows)
     )
+
+
+def _kind(grid: Grid, column: int) -> str:
+    """Numbers stay in one line, and so do names, where they can; only whole texts may be broken anywhere."""
+    if column in grid.numbers:
+        return "number"
+    return "prose" if any(len(row[column]) > PROSE for row in grid.rows) else ""
 
 
 def _embedded(png: bytes) -> str:

@@ -17,17 +17,15 @@ from ..sequences.network import Encoder, Network, pooled_size
 from ..sequences.ragged import Ragged
 from ..sequences.training import Epoch, Training, answers, seed_all, train
 from ..sequences.training import Settings as TrainingSettings
-from .baselines import bag_of_ngrams
+from .bag import Bag
 from .labels import Labels, check_texts, chosen, classes_of, is_several, keys, targets
-from .mixture import Mixture
-from .ngrams import NGrams, ngrams
 from .pretraining import Pretraining, pretrain
 from .settings import Settings
 from .split import set_apart
 from .subwords import Subwords
 
 MODEL, NGRAMS, TOKENIZER, CONFIG = "model.safetensors", "ngrams.safetensors", "tokenizer.json", "config.json"
-RUN = Kind("run", CONFIG, "ostinato.text", 1, "ostinato classify")
+RUN = Kind("run", CONFIG, "ostinato.text", 2, "ostinato classify")
 
 #: Texts, and subwords with what fills up the shorter texts, that are predicted at once; does not change the result.
 PREDICTED_AT_ONCE, STEPS_AT_ONCE = 256, 100_000
@@ -49,8 +47,7 @@ class TextClassifier:
         several_: whether a text may have several labels.
         subwords_: learned from the training texts.
         network_: from packed subwords to (texts, classes) scores.
-        ngrams_: the bag of n-grams of the training texts, or None where it has no say.
-        mixture_: of the probabilities of both, or None.
+        bag_: the bag of n-grams of the training texts, or None where it has no say.
         pretraining_: what came of pretraining, or None where there was none.
         training_: what came of training.
         cut_: how many training texts were longer than `longest`.
@@ -141,11 +138,10 @@ class TextClassifier:
             prepare(self.network_, sequences)
         wanted = [targets(some, self.classes_, self.several_) for some in (labels, validation[1])]
         self.training_ = self._train((sequences, wanted[0]), (watched, wanted[1]), on_epoch)
-        self.ngrams_, self.mixture_ = None, None
+        self.bag_ = None
         if settings.ngrams:
-            self.ngrams_ = bag_of_ngrams((texts, labels), validation, self.classes_, self.several_)
-            both = self.probabilities(watched), self.ngrams_.probabilities(ngrams(validation[0]))
-            self.mixture_ = Mixture.fit(*both, wanted[1].numpy(), self.several_)
+            alone = self.probabilities(watched)
+            self.bag_ = Bag.fit((texts, labels), validation, alone, self.classes_, self.several_)
         return self
 
     def build(self) -> Any:
@@ -196,9 +192,7 @@ class TextClassifier:
 
     def mixed(self, texts: Sequence[str], found: np.ndarray) -> np.ndarray:
         """The network's probabilities of texts, with those of the n-grams where they have a say: `predict_proba`."""
-        if self.ngrams_ is None or self.mixture_ is None:
-            return found
-        return self.mixture_(found, self.ngrams_.probabilities(ngrams(texts)))
+        return found if self.bag_ is None else self.bag_(texts, found)
 
     def probabilities(self, sequences: Ragged) -> np.ndarray:
         """(n, classes): the network's alone, of texts that are subwords already."""
@@ -243,10 +237,9 @@ class TextClassifier:
             "settings": vars(self.settings),
             "classes": self.classes_.tolist(),
             "several": self.several_,
-            "powers": self.mixture_ and [self.mixture_.first, self.mixture_.second],
         }
-        if self.ngrams_ is not None:
-            self.ngrams_.save(folder / NGRAMS)
+        if self.bag_ is not None:
+            self.bag_.save(folder / NGRAMS)
         write(folder / CONFIG, {**content, **(more or {})})
 
     @classmethod
@@ -270,7 +263,7 @@ class TextClassifier:
             raise damaged(folder / TOKENIZER, error, RUN) from None
         classifier.network_ = classifier.build()
         classifier._read_weights(folder)
-        classifier._read_ngrams(folder, config.get("powers"))
+        classifier._read_ngrams(folder / NGRAMS)
         return classifier
 
     def parameters(self) -> int:
@@ -292,15 +285,13 @@ class TextClassifier:
 
         save_file({name: one.contiguous() for name, one in self.network_.state_dict().items()}, folder / MODEL)
 
-    def _read_ngrams(self, folder: Path, powers: list[float] | None) -> None:
-        self.ngrams_, self.mixture_ = None, None
-        if powers is None:
-            return
-        try:
-            self.ngrams_ = NGrams.load(folder / NGRAMS, self.several_)
-            self.mixture_ = Mixture(float(powers[0]), float(powers[1]), self.several_)
-        except Exception as error:  # safetensors raises its own
-            raise damaged(folder / NGRAMS, error, RUN) from None
+    def _read_ngrams(self, file: Path) -> None:
+        self.bag_ = None
+        if self.settings.ngrams:
+            try:
+                self.bag_ = Bag.load(file, self.several_)
+            except Exception as error:  # safetensors raises its own
+                raise damaged(file, error, RUN) from None
 
     def _read_weights(self, folder: Path) -> None:
         from safetensors.torch import load_file

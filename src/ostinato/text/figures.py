@@ -27,6 +27,7 @@ def draw_confusion(found: Account, *, dark: bool = False, size: Size = SIZE) -> 
         _bars(panel, found, dark)
         legend(figure, panel, dark)
         return figure
+    figure.set_layout_engine("compressed", w_pad=0.08, h_pad=0.08)  # no gap between the square and its scale
     counts = found.confusion
     shares = counts / np.maximum(counts.sum(1, keepdims=True), 1)
     image = panel.imshow(shares, cmap=style(dark).rising, vmin=0, vmax=1)
@@ -75,7 +76,7 @@ def draw_reliability(calibration: Calibration, *, dark: bool = False, size: Size
     upper.plot([0, 1], [0, 1], color=style(dark).strong, linewidth=1.2, linestyle="--", label="as often as they say")
     upper.plot(
         [one.confidence for one in bins], [one.accuracy for one in bins], color=colour(1, dark), marker="o",
-        linewidth=1.2, markersize=4, label="mean confidence of the bin",
+        linewidth=1.2, markersize=4, clip_on=False, zorder=3, label="mean confidence of the bin",
     )  # fmt: skip
     tidy(upper, dark, f"Expected calibration error {100 * calibration.error:.1f} points", "", "share that is right")
     lower.bar(middles, [one.count for one in bins], width, color=colour(0, dark))
@@ -83,8 +84,9 @@ def draw_reliability(calibration: Calibration, *, dark: bool = False, size: Size
     upper.set_ylim(0, 1.02)
     for axis in (upper.xaxis, upper.yaxis):
         axis.set_major_formatter(PercentFormatter(1, decimals=0))
+    # of two classes none is predicted with less than one half
     lowest = min((one.lowest for one in bins), default=0.0)
-    upper.set_xlim(max(lowest - 0.02, 0), 1)
+    upper.set_xlim(max(min(lowest, 0.5) - 0.02, 0), 1)
     lower.yaxis.set_major_locator(MaxNLocator(3, integer=True))
     legend(figure, upper, dark)
     return figure

@@ -1,6 +1,7 @@
 """A run on disk: the classifier and what it was worth. All of it data; none is code to run.
 
 model.safetensors     the network's weights
+ngrams.safetensors    those of the bag of n-grams, where it has a say
 tokenizer.json        its vocabulary
 config.json           settings, classes, columns
 metrics.json          scores, verdict, confusion, calibration, training history
@@ -61,7 +62,8 @@ def sentences(result: Classification) -> list[str]:
         f"log-count ratios; strength C = {result.bag.strength:g} chosen on the validation texts, fitted on training "
         "and validation texts."
     )
-    if (mixture := classifier.mixture_) is not None:
+    if classifier.bag_ is not None:
+        mixture = classifier.bag_.mixture
         told.append(
             f"The {BOTH}: their probabilities to the powers {mixture.first:.2f} and {mixture.second:.2f}, as the "
             "validation texts chose them, multiplied; those n-grams are of the training texts."

@@ -7,7 +7,6 @@ counts as the logarithm of the ratio of its shares in the two classes, so that t
 from __future__ import annotations
 
 from collections.abc import Sequence
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -46,7 +45,7 @@ class NGrams:
     def __init__(
         self,
         several: bool,
-        strength: float,
+        strength: float | np.ndarray,
         known: np.ndarray,
         ratios: np.ndarray,
         weights: np.ndarray,
@@ -82,19 +81,9 @@ class NGrams:
             return np.concatenate([1 - found, found], 1)
         return np.asarray(found / found.sum(1, keepdims=True))
 
-    def save(self, file: Path) -> None:
-        """Write numbers, no code."""
-        from safetensors.numpy import save_file
-
-        save_file({name: np.asarray(value) for name, value in vars(self).items() if name != "several"}, file)
-
-    @classmethod
-    def load(cls, file: Path, several: bool) -> NGrams:
-        """Read what `save` wrote."""
-        from safetensors.numpy import load_file
-
-        read = load_file(file)
-        return cls(several, float(read.pop("strength")), **read)
+    def arrays(self) -> dict[str, np.ndarray]:
+        """What it is made of, but for `several`: further arguments of another one like it."""
+        return {name: np.asarray(value) for name, value in vars(self).items() if name != "several"}
 
 
 def _regression(x: Any, y: np.ndarray, strength: float) -> tuple[np.ndarray, np.ndarray, float]:

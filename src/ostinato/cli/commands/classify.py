@@ -39,7 +39,7 @@ def classify(
     ] = "default",
     vocabulary: Annotated[int | None, integer("Of texts: most subwords (default: 16000).", MODEL)] = None,
     subwords: Annotated[str | None, text("Of texts: bpe, or unigram (default: bpe).", MODEL)] = None,
-    longest: Annotated[int | None, integer("Of texts: most subwords of one (default: 400).", MODEL)] = None,
+    longest: Annotated[int | None, integer("Of texts: most subwords of one (default: 1000).", MODEL)] = None,
     embedding: Annotated[int | None, integer("Of texts: numbers for a subword (default: 64).", MODEL)] = None,
     cell: Annotated[str | None, text("Any of `ostinato cells` (default: lstm).", MODEL)] = None,
     units: Annotated[int | None, integer("Units a layer and direction (default: 64).", MODEL)] = None,

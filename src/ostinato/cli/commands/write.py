@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 
 from ..flags import MODEL, OUTPUT, integer, real, switch, text
+from ..given import check_exist
 from ..told import told
 
 CORPUS, TRAINING, WRITING = "The text", "The training", "What it writes"
@@ -54,6 +55,9 @@ def write(
 ) -> None:
     """Learn a language from texts, say what that is worth, and write more of it; or write on with a folder's model."""
     with told():
+        given = source or []
+        check_exist(given, "texts to learn from, or a folder that ostinato write wrote")
+
         from .. import write as writing
 
         how = writing.Manner(prompt, length, temperature, top_k, top_p, seed)
@@ -65,7 +69,6 @@ def write(
             "test_size": test_size, "validation_size": validation_size,
         }  # fmt: skip
         chosen = {name: value for name, value in changes.items() if value is not None}
-        given = source or []
         if len(given) == 1 and given[0].is_dir():
             writing.go_on(given[0], how, [*chosen, *(["text"] if column else [])], output)
         else:
