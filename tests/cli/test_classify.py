@@ -158,7 +158,7 @@ def test_regression(ostinato: Call, waves: Path) -> None:
     [
         (["more.csv"], "which column holds the labels is not plain; its columns are review, mood, day; name one"),
         (["reviews.csv", "--text", "reveiw"], "has no column 'reveiw'; its columns are review, mood; did you mean"),
-        (["none.csv"], "none.csv does not exist; expected .csv"),
+        (["none.csv"], "none.csv does not exist; expected a file of texts"),
         (["."], ". is a directory; expected .csv"),
         (["reviews.csv", "--text", "review", "--cell", "transformer"], "there is no cell 'transformer'"),
         (["reviews.csv", "--text", "review", "--epochs", 0], "--epochs is 0; expected a whole number"),
