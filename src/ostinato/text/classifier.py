@@ -18,7 +18,7 @@ from ..sequences.ragged import Ragged
 from ..sequences.training import Epoch, Training, answers, seed_all, train
 from ..sequences.training import Settings as TrainingSettings
 from .bag import Bag
-from .labels import Labels, check_texts, chosen, classes_of, is_several, keys, targets
+from .labels import Labels, check_texts, chosen, classes_of, is_several, keys, share_right, targets
 from .pretraining import Pretraining, pretrain
 from .settings import Settings
 from .split import set_apart
@@ -179,6 +179,7 @@ class TextClassifier:
             several if self.several_ else one,
             TrainingSettings(epochs, patience, **{name: getattr(settings, name) for name in names}),
             on_epoch,
+            metric=share_right,
         )
 
     def predict_proba(self, texts: Sequence[str]) -> np.ndarray:

@@ -81,6 +81,11 @@ def targets(labels: Labels, classes: np.ndarray, several: bool) -> Tensor:
     return marks
 
 
+def share_right(scores: Tensor, wanted: Tensor) -> Tensor:
+    """The share of `targets` that a network's scores (n, classes) are right about: of texts, or of their labels."""
+    return ((scores > 0) == wanted if wanted.dim() > 1 else scores.argmax(1) == wanted).float().mean()
+
+
 def chosen(probabilities: np.ndarray, classes: np.ndarray, several: bool) -> Any:
     """(n) likeliest labels; or a list of tuples of all that are likelier than not."""
     if several:

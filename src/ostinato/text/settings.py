@@ -34,8 +34,8 @@ class Settings:
         input_dropout: share of the embedding's numbers that training drops.
         dropout: share of the pooled numbers that training drops, and of each layer's outputs below another.
         epochs: most passes over the training texts; None is 3, or as many as make `UPDATES` where those are more.
-        patience: epochs without a better validation loss before training stops; then the best weights are restored.
-            None is 2, or as many as make `PATIENCE` updates.
+        patience: epochs without a better validation accuracy (of equals, loss) before training stops; then the best
+            weights are restored. None is 2, or as many as make `PATIENCE` updates.
         batch_size: texts a training step.
         learning_rate: of Adam, the highest of the schedule.
         schedule: of the learning rate: "constant", or "linear" or "cosine" down to 0 at the last of `epochs`.
