@@ -139,19 +139,26 @@ def main(given: Sequence[str] | None = None) -> int:
         for name, prepare in WORKS.items():
             if not asked.only or name in asked.only:
                 work = prepare(Path(folder), asked.quick)
-                measured[name] = work, hold(arena, work)
-        place = _place(start, arena.versions)
-    shown = [(work, table(work, found)) for work, found in measured.values()]
+                found = hold(arena, work)
+                measured[name] = work, found
+                print(f"{table(work, found).text()}\n{work.facts}\n", flush=True)
+                place = _place(start, arena.versions)
+                _leave(asked, place, measured)  # what is known, should a later one break
     print("\n".join(f"{key}: {value}" for key, value in place.items()))
-    for work, one in shown:
-        print(f"\n{one.text()}\n{work.facts}")
+    return int(any(one.red for _, found in measured.values() for one in found))
+
+
+def _leave(
+    asked: argparse.Namespace, place: dict[str, str], measured: Mapping[str, tuple[Work, list[Trained]]]
+) -> None:
+    """Leave JSON and, where asked, Markdown."""
     content = {"machine": place, "works": {name: as_json(*both) for name, both in measured.items()}}
     RESULTS.parent.mkdir(exist_ok=True)
     RESULTS.with_stem(RESULTS.stem + "-quick" * asked.quick).write_text(json.dumps(content, indent=1))
     if asked.markdown:
         words = ["python -m benchmarks.text", *(f"--only {name}" for name in asked.only or ())]
+        shown = [(work, table(work, found)) for work, found in measured.values()]
         asked.markdown.write_text(markdown(" ".join([*words, *["--quick"] * asked.quick]), place, shown))
-    return int(any(one.red for _, found in measured.values() for one in found))
 
 
 if __name__ == "__main__":

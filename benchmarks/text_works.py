@@ -75,7 +75,7 @@ def tutorial(folder: Path, quick: bool) -> Work:
     from ostinato.text.settings import TutorialSettings
 
     chosen = TutorialSettings()
-    vocabulary, longest, count = (300, QUICK, 2) if quick else (chosen.vocabulary, None, 7)
+    vocabulary, longest, count = (300, QUICK, 2) if quick else (chosen.vocabulary, None, 5)
     network = Network(chosen.embedding, 1, vocabulary, chosen.units, hidden=64, learning_rate=chosen.learning_rate)
     epoch = _reviews(vocabulary, longest, chosen.batch_size, count, quick)
     title = (
@@ -97,7 +97,7 @@ def classify(folder: Path, quick: bool) -> Work:
     chosen = Chosen()
     if (chosen.cell, chosen.layers, chosen.bidirectional, chosen.weight_decay) != ("lstm", 1, True, 0.0):
         raise ValueError(f"the default of ostinato classify is {chosen}; the peers here have one bidirectional LSTM")
-    vocabulary, longest, count = (300, QUICK, 2) if quick else (chosen.vocabulary, chosen.longest, 7)
+    vocabulary, longest, count = (300, QUICK, 2) if quick else (chosen.vocabulary, chosen.longest, 5)
     network = Network(
         chosen.embedding, 2, vocabulary, chosen.units, chosen.pooling, 0, chosen.input_dropout, chosen.dropout,
         chosen.learning_rate, TrainingSettings().clip,
@@ -117,8 +117,8 @@ def _reviews(vocabulary: int, longest: int | None, size: int, count: int, quick:
 
 
 def _paces(count: int, quick: bool) -> tuple[Pace, Pace]:
-    """Of the fast, and of the slow, who train on the batches in the middle only."""
-    return (Pace(count, 2, 1), Pace(1, 1, 1)) if quick else (Pace(count, 5), Pace(3, 2, 1))
+    """Of the fast, and of the slow, who train on the batch in the middle only."""
+    return (Pace(count, 2, 1), Pace(1, 1, 1)) if quick else (Pace(count, 3), Pace(1, 2, 1))
 
 
 def sequences(folder: Path, quick: bool) -> Work:
@@ -136,13 +136,13 @@ def sequences(folder: Path, quick: bool) -> Work:
         f"{chosen.batch_size} sequences of 7 to 29 steps of 12 numbers a batch"
     )
     epoch = vowels(12, 9, chosen.batch_size, count)
-    paces = (Pace(count, 2, 1), Pace(1, 1, 1)) if quick else (Pace(count, 15), Pace(count, 3))
+    paces = (Pace(count, 2, 1), Pace(1, 1, 1)) if quick else (Pace(count, 9), Pace(count, 3, 1))
     return _classified(title, folder / "sequences.npz", epoch, network, False, *paces)
 
 
 def addition(folder: Path, quick: bool) -> Work:
     """The network of examples/sequence_to_sequence.py on additions."""
-    pace = Pace(2, 2, 1) if quick else Pace(20, 15)
+    pace = Pace(2, 2, 1) if quick else Pace(20, 9)
     ways = {"ostinato.nn": "ostinato", "PyTorch packed": "packed", "PyTorch turned": "turned"}
     contenders = [
         (Contender(name, ADDITION, {"way": way, "batches": pace.batches}, way == "ostinato"), pace)

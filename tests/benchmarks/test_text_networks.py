@@ -120,7 +120,10 @@ def test_the_network_of_ours_is_the_one_that_the_applications_build() -> None:
 
     classifier: Any = TextClassifier()
     classifier.subwords_, classifier.classes_, classifier.several_ = range(40), np.arange(3), False
-    wide = Network(64, 3, 40, 64, "max+mean", input_dropout=0.3, dropout=0.3)
+    chosen = classifier.settings
+    wide = Network(
+        chosen.embedding, 3, 40, chosen.units, chosen.pooling, 0, chosen.input_dropout, chosen.dropout
+    )  # fmt: skip
     pairs = [
         (wide, classifier.build()),
         (Network(12, 3, 0, 64, "mean", dropout=0.2), SequenceClassifier().build(12, 3)),
