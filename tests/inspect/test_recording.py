@@ -157,3 +157,22 @@ def test_a_callback_of_keras() -> None:
     assert {one.gate for one in record.snapshots[0].saturation if one.layer == "top"} == {"r", "z"}
     (run,) = record.curves.runs.values()
     assert list(run) == ["loss", "val_loss"] and run["loss"].tolist() == results[1]
+
+
+@pytest.mark.parametrize("scale", [1e-3, 30.0])
+def test_the_scale_of_saturated_gates_makes_nothing_of_next_to_none(scale: float) -> None:
+    from ostinato.inspect.figures import draw_recording
+
+    network = Network(nn.LSTM(3, 5, batch_first=True, dtype=DTYPE))
+    with torch.no_grad():
+        for weight in network.layer.parameters():
+            weight.mul_(scale)
+    optimizer = torch.optim.SGD(network.parameters(), lr=1e-9)
+    with Recorder(network, every=1, rows=3) as recorder:
+        for _ in range(3):
+            optimizer.zero_grad()
+            network(torch.randn(4, 6, 3, dtype=DTYPE)).mean().backward()
+            optimizer.step()
+    bottom, top = draw_recording(recorder.snapshots).axes[1].get_ylim()
+    assert bottom == 0
+    assert top == 0.1 if scale < 1 else top > 0.5
