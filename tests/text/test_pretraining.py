@@ -12,7 +12,7 @@ from torch.nn.utils.rnn import PackedSequence
 from ostinato.errors import InputError
 from ostinato.sequences.network import Encoder, Network, pooled_size
 from ostinato.sequences.ragged import Ragged
-from ostinato.text.pretraining import Neighbours, Pretraining, following, pieces, pretrain
+from ostinato.text.pretraining import Neighbours, Pretraining, Surprise, following, pieces, pretrain
 
 TOKENS = 12
 
@@ -87,6 +87,22 @@ def test_candidates_estimate_the_whole_softmax() -> None:
         whole = sampled.eval()(packed)
     assert draws.std(0).min() > 0
     assert torch.allclose(draws.mean(0), whole, atol=0.1)
+
+
+def test_a_surprise_is_the_cross_entropy_of_all_side_by_side() -> None:
+    right, guess, weight, bias = (
+        torch.randn(*size, dtype=torch.float64, requires_grad=True) for size in ((9,), (9, 4), (5, 4), (5,))
+    )
+    left_out = torch.tensor([0, 3, 8]), torch.tensor([1, 1, 4])
+
+    def plain(right: torch.Tensor, guess: torch.Tensor, weight: torch.Tensor, bias: torch.Tensor) -> torch.Tensor:
+        others = (guess @ weight.T + bias).index_put(left_out, torch.tensor(-math.inf, dtype=torch.float64))
+        both = torch.cat([right[:, None], others], 1)
+        return torch.nn.functional.cross_entropy(both, torch.zeros(9, dtype=torch.long), reduction="none")
+
+    found = Surprise.apply(right, guess, weight, bias, left_out)
+    torch.testing.assert_close(found, plain(right, guess, weight, bias))
+    assert torch.autograd.gradcheck(lambda *given: Surprise.apply(*given, left_out), (right, guess, weight, bias))
 
 
 def test_as_many_candidates_as_tokens_are_the_whole_softmax() -> None:

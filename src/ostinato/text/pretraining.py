@@ -183,13 +183,41 @@ class Neighbours(torch.nn.Module):
         chances, weight = self.get_buffer("chances"), self.embedding.weight
         drawn, times = torch.multinomial(chances, self.candidates, replacement=True).unique(return_counts=True)
         share = (times / (self.candidates * chances[drawn])).log()
-        scores = torch.addmm(self.bias[drawn] + share, guess, embedding(drawn, weight).T)
         place = torch.searchsorted(drawn, wanted).clamp(max=len(drawn) - 1)
         twice = (drawn[place] == wanted).nonzero().squeeze(1)  # the right one is among them anyway
-        scores = scores.index_put((twice, place[twice]), scores.new_tensor(-math.inf))
         right = (guess * embedding(wanted, weight)).sum(-1) + self.bias[wanted]
-        both = torch.cat([right.unsqueeze(1), scores], 1)
-        return cross_entropy(both, torch.zeros_like(wanted), reduction="none")
+        others = guess, embedding(drawn, weight), self.bias[drawn] + share
+        found: Tensor = Surprise.apply(right, *others, (twice, place[twice]))  # type: ignore[no-untyped-call]
+        return found
+
+
+class Surprise(torch.autograd.Function):
+    """What the right one of n scores costs beside those of k candidates: log(exp(right) + sum exp(others)) - right.
+
+    As `cross_entropy` of them all side by side, whose table it makes once instead of several times.
+    """
+
+    @staticmethod
+    def forward(
+        ctx: Any, right: Tensor, guess: Tensor, weight: Tensor, bias: Tensor, left_out: tuple[Tensor, Tensor]
+    ) -> Tensor:
+        """(n), (n, E), (k, E), (k), and places (row, candidate) that do not count -> (n)."""
+        table = torch.addmm(bias, guess, weight.T)
+        table[left_out] = -math.inf
+        highest = torch.maximum(table.amax(1), right)
+        table.sub_(highest.unsqueeze(1)).exp_()
+        own = (right - highest).exp()
+        total = table.sum(1) + own
+        table.div_(total.unsqueeze(1))
+        ctx.save_for_backward(guess, weight, table, own / total)
+        return total.log() + highest - right
+
+    @staticmethod
+    @torch.autograd.function.once_differentiable
+    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor | None, ...]:
+        guess, weight, table, own = ctx.saved_tensors
+        rows = gradient.unsqueeze(1)
+        return gradient * (own - 1), (table @ weight).mul_(rows), table.T @ (guess * rows), table.T @ gradient, None
 
 
 def following(batch_sizes: Tensor) -> tuple[Tensor, Tensor]:
