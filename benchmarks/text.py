@@ -34,7 +34,8 @@ NOTES = """\
   `ostinato.nn` for the others.
 - A **step** is one subword, character or vector that is no padding. **ms a batch** and **s an epoch** are those of all
   batches of an epoch, in proportion to their steps. A **ratio** is of the batches that both have trained on; times are
-  medians of the rounds. The slow train on fewer batches, in fewer rounds.
+  medians of the rounds. The slow train on fewer batches, in fewer rounds, and not on the longest, so that they would
+  hold more memory than is told.
 - The **first pass** has all compiling in it: Keras on JAX compiles anew for every length that a batch has, and an epoch
   has many.
 - **error** is the largest of the losses of three updates and of every gradient, relative to the largest entry, against
