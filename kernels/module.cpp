@@ -74,6 +74,7 @@ nb::dict describe(const Program& program) {
   d["states"] = program.states;
   d["parameters"] = program.parameters;
   d["wide"] = bool(program.input_wide);
+  d["history"] = std::vector<int>(program.history + 1, program.history + program.states);
   return d;
 }
 

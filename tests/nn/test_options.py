@@ -312,7 +312,7 @@ def test_signatures_hold_what_a_cell_has_a_use_for() -> None:
         return {one.name for one in inspect.signature(made).parameters.values() if one.kind is one.KEYWORD_ONLY}
 
     general = {"recurrent_init", "backend", "device", "dtype", "truncate_gradient", "clip_recurrent_gradient"}
-    general |= {"recompute"}
+    general |= {"recompute", "saved_dtype"}
     assert options(nn.MinGRU) == general | {"activation", "recurrent_activation", "forget_bias"}
     assert options(nn.Clockwork) == general | {"activation", "modules", "periods"}
     assert options(nn.SLSTM) == general | {"activation", "recurrent_activation", "heads", "forget_bias"}

@@ -55,6 +55,7 @@ class Problem:
     truncate: int | None = None
     clip: float | None = None
     recompute: bool | int | None = None
+    saved_dtype: str | None = None
     scale: float = 1.0
     seed: int = 0
 
@@ -248,6 +249,7 @@ def arguments(problem: Problem, given: Results) -> dict[str, Any]:
         "truncate": problem.truncate,
         "clip": problem.clip,
         "recompute": problem.recompute,
+        "saved_dtype": problem.saved_dtype,
         **ragged,
     }
 
@@ -300,7 +302,7 @@ def _oracle(problem: Problem) -> Results:
 
 def oracle(problem: Problem) -> Results:
     """Every result by the reference in float64; always of the batch layout."""
-    return _oracle(replace(problem, layout="batch"))
+    return _oracle(replace(problem, layout="batch", saved_dtype=None))
 
 
 def error(got: Tensor, want: Tensor, floor: float = 0.0) -> float:

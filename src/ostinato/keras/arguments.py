@@ -22,6 +22,7 @@ LAYER = {
     "truncate_gradient": None,
     "clip_recurrent_gradient": None,
     "recompute": None,
+    "saved_dtype": None,
 }
 
 _MEANING = {
@@ -61,6 +62,7 @@ _MEANING = {
     "truncate_gradient": "after how many steps gradients are cut; None is never.",
     "clip_recurrent_gradient": "the bound of each state's gradient as a step hands it back; None is none.",
     "recompute": "True, or how many steps the backward pass runs again at a time, for less memory; None keeps all.",
+    "saved_dtype": '"float16" or "bfloat16": what the backward pass needs is kept in so many bits; None keeps all.',
 }
 
 

@@ -39,7 +39,8 @@ class Bidirectional(keras.layers.Bidirectional):  # type: ignore[misc]
             return merged
         return (*merged, *states) if self.merge_mode is None else (merged, *states)
 
-    # Where a backend fuses both directions (cuDNN), gradients cannot be truncated or clipped on their way.
+    # Where a backend fuses both directions (cuDNN), gradients cannot be truncated or clipped on their way, nor what is
+    # kept for them rounded, which the layers' inner loop says.
     def _can_attempt_fused_lstm(self, *args: Any, **kwargs: Any) -> bool:
         return not self._bounded and super()._can_attempt_fused_lstm(*args, **kwargs)
 
@@ -48,7 +49,8 @@ class Bidirectional(keras.layers.Bidirectional):  # type: ignore[misc]
 
     @property
     def _bounded(self) -> bool:
-        return any(getattr(layer, "bounds", None) for layer in (self.forward_layer, self.backward_layer))
+        layers = (self.forward_layer, self.backward_layer)
+        return any(getattr(layer, "bounds", None) or getattr(layer, "saved_dtype", None) for layer in layers)
 
     def _together(
         self, sequences: Tensor, initial_state: Any, mask: Tensor | None, training: bool

@@ -133,6 +133,7 @@ def request(
         truncate=layer.truncate_gradient,
         clip=layer.clip_recurrent_gradient,
         recompute=layer.recompute,
+        saved_dtype=layer.saved_dtype,
     )
 
 

@@ -17,15 +17,16 @@ from torch import Tensor
 from .. import cells
 from ..cells import ACTIVATIONS, Cell
 from ..scan import Weights
-from ..scan.request import check_clip, check_recompute, check_truncate
+from ..scan.request import SavedDtype, check_clip, check_recompute, check_saved_dtype, check_truncate
 from . import loop, steps
 
 #: The name of each of Keras' own activations, by the identity of its function: a function of the user's may be called
 #: `tanh` and compute something else.
 _NAMES = {id(getattr(keras.activations, name)): name for name in ACTIVATIONS if hasattr(keras.activations, name)}
 
-#: The arguments that the layers here add to those of Keras.
+#: The arguments that the layers here add to those of Keras; the first two govern gradients, the others memory.
 BOUNDS = ("truncate_gradient", "clip_recurrent_gradient")
+ADDED = (*BOUNDS, "recompute", "saved_dtype")
 
 _register = keras.saving.register_keras_serializable(package="ostinato")
 
@@ -40,6 +41,8 @@ class Recurrent:
         clip_recurrent_gradient: None, or the bound of every state's gradient as a step hands it back; likewise.
         recompute: None, or True or the number of steps that the backward pass runs again at a time, for less memory;
             likewise. Where a layer does not run as a scan, all is kept.
+        saved_dtype: None, or "float16" or "bfloat16", in which what the backward pass needs is kept, for less memory;
+            likewise. Where a layer does not run as a scan, training raises.
     """
 
     gate_order: tuple[str, ...] | None = None
@@ -47,6 +50,7 @@ class Recurrent:
     truncate_gradient: int | None = None
     clip_recurrent_gradient: float | None = None
     recompute: bool | int | None = None
+    saved_dtype: SavedDtype | None = None
 
     cell: Any
     compute_dtype: str
@@ -59,6 +63,7 @@ class Recurrent:
         truncate_gradient: int | None = None,
         clip_recurrent_gradient: float | None = None,
         recompute: bool | int | None = None,
+        saved_dtype: SavedDtype | None = None,
         **kwargs: Any,
     ) -> None:
         if truncate_gradient is not None:
@@ -67,10 +72,13 @@ class Recurrent:
             check_clip(clip_recurrent_gradient)
         if recompute is not None:
             check_recompute(recompute)
+        if saved_dtype is not None:
+            check_saved_dtype(saved_dtype, recompute)
         super().__init__(*args, **kwargs)
         self.truncate_gradient = truncate_gradient
         self.clip_recurrent_gradient = clip_recurrent_gradient
         self.recompute = recompute
+        self.saved_dtype = saved_dtype
 
     @property
     def bounds(self) -> dict[str, Any]:
@@ -79,8 +87,12 @@ class Recurrent:
 
     def get_config(self) -> dict[str, Any]:
         """The arguments that make this layer again; what Keras' layers have not stands there only where it is given."""
-        added = self.bounds if self.recompute is None else {**self.bounds, "recompute": self.recompute}
-        return {**super().get_config(), **added}  # type: ignore[misc]
+        return {**super().get_config(), **self.added}  # type: ignore[misc]
+
+    @property
+    def added(self) -> dict[str, Any]:
+        """Those of the arguments here that Keras' layers have not, and that are given."""
+        return {name: value for name in ADDED if (value := getattr(self, name)) is not None}
 
     @property
     def equations(self) -> Cell:
@@ -149,8 +161,18 @@ class Recurrent:
         )
 
     def inner_loop(self, sequences: Any, initial_state: Any, mask: Any, training: bool = False) -> Any:
-        """The last output, the outputs and the final states; the method in which Keras runs its cell over time."""
-        way = loop.path(self, sequences, training).way
+        """The last output, the outputs and the final states; the method in which Keras runs its cell over time.
+
+        Raises:
+            ValueError: what training keeps is to be rounded, and the layer does not run as a scan.
+        """
+        path = loop.path(self, sequences, training)
+        way = path.way
+        if training and self.saved_dtype is not None and way not in ("scan", "shapes"):
+            raise ValueError(
+                f"{self.name}: saved_dtype is {self.saved_dtype!r}, which a scan alone can do, and none runs: "
+                f"{path.reason}; set it to None"
+            )
         states = initial_state if isinstance(initial_state, (list, tuple)) else [initial_state]
         if self.stateful and loop.ON_TORCH:
             # Keras writes the final states into the variables that hold these, which the backward pass still needs.
@@ -179,7 +201,7 @@ def _as_keras(stock: type) -> inspect.Signature:
     """The arguments of a layer of Keras, and those that all layers here have."""
     told = inspect.signature(stock.__init__)  # type: ignore[misc]
     *own, further = told.parameters.values()
-    added = [inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, default=None) for name in (*BOUNDS, "recompute")]
+    added = [inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, default=None) for name in ADDED]
     return told.replace(parameters=[*own, *added, further])
 
 
@@ -197,8 +219,8 @@ def tensor_of(variable: Any, dtype: torch.dtype) -> Tensor:
 class LSTM(Recurrent, keras.layers.LSTM):  # type: ignore[misc]
     """Long short-term memory (Hochreiter & Schmidhuber 1997): `keras.layers.LSTM` on this library's kernels.
 
-    Every argument is that of `keras.layers.LSTM`, beside `truncate_gradient`, `clip_recurrent_gradient` and
-    `recompute` (see `Recurrent`); `use_cudnn` decides nothing on the CPU.
+    Every argument is that of `keras.layers.LSTM`, beside `truncate_gradient`, `clip_recurrent_gradient`, `recompute`
+    and `saved_dtype` (see `Recurrent`); `use_cudnn` decides nothing on the CPU.
 
     Shapes: input (batch, steps, features), optional mask (batch, steps); output (batch, units), or (batch, steps,
     units) with `return_sequences`; with `return_state` also h and c, each (batch, units). Weights: kernel (features,
@@ -219,9 +241,9 @@ class LSTM(Recurrent, keras.layers.LSTM):  # type: ignore[misc]
 class GRU(Recurrent, keras.layers.GRU):  # type: ignore[misc]
     """Gated recurrent unit (Cho et al. 2014): `keras.layers.GRU` on this library's kernels.
 
-    Every argument is that of `keras.layers.GRU`, beside `truncate_gradient`, `clip_recurrent_gradient` and
-    `recompute` (see `Recurrent`); `reset_after` chooses between the two forms, and `use_cudnn` decides nothing on the
-    CPU.
+    Every argument is that of `keras.layers.GRU`, beside `truncate_gradient`, `clip_recurrent_gradient`, `recompute`
+    and `saved_dtype` (see `Recurrent`); `reset_after` chooses between the two forms, and `use_cudnn` decides nothing on
+    the CPU.
 
     Shapes: those of `LSTM`, with one state h. Weights: kernel (features, 3 units), recurrent kernel (units, 3 units),
     bias (2, 3 units), or (3 units) with `reset_after=False`; gates in the order z, r, h.
@@ -243,9 +265,9 @@ class GRU(Recurrent, keras.layers.GRU):  # type: ignore[misc]
 class SimpleRNN(Recurrent, keras.layers.SimpleRNN):  # type: ignore[misc]
     """Simple recurrent network (Elman 1990): `keras.layers.SimpleRNN` on this library's kernels.
 
-    Every argument is that of `keras.layers.SimpleRNN`, beside `truncate_gradient`, `clip_recurrent_gradient` and
-    `recompute` (see `Recurrent`). Unlike there, `activity_regularizer` acts, and `seed` is kept
-    when the layer is saved or cloned.
+    Every argument is that of `keras.layers.SimpleRNN`, beside `truncate_gradient`, `clip_recurrent_gradient`,
+    `recompute` and `saved_dtype` (see `Recurrent`). Unlike there, `activity_regularizer` acts, and `seed` is kept when
+    the layer is saved or cloned.
 
     Shapes: those of `LSTM`, with one state h. Weights: kernel (features, units), recurrent kernel (units, units),
     bias (units).
@@ -275,7 +297,7 @@ def same_kind(layers: Sequence[Any]) -> bool:
         and type(layer).inner_loop is Recurrent.inner_loop
         and layer.layout == first.layout
         and layer.shown is None
-        and (layer.bounds, layer.recompute) == (first.bounds, first.recompute)
+        and layer.added == first.added
         and layer.scan_activations() == first.scan_activations()
         for layer in layers
     )

@@ -115,6 +115,7 @@ class EquationsStack(keras.layers.Layer):  # type: ignore[misc]
     truncate_gradient = _of_every_layer("truncate_gradient")
     clip_recurrent_gradient = _of_every_layer("clip_recurrent_gradient")
     recompute = _of_every_layer("recompute")
+    saved_dtype = _of_every_layer("saved_dtype")
 
     @property
     def zero_output_for_mask(self) -> bool:

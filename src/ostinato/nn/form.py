@@ -12,7 +12,7 @@ from torch.nn.functional import dropout
 from torch.nn.utils.rnn import PackedSequence
 
 from .. import scan
-from ..scan.request import Layout, check_clip, check_recompute, check_truncate
+from ..scan.request import Layout, check_clip, check_recompute, check_saved_dtype, check_truncate
 
 States = tuple[Tensor, ...]
 
@@ -82,12 +82,15 @@ def in_dtype(x: Tensor, states: States, dtype: torch.dtype) -> tuple[Tensor, Sta
 
 
 def check_bounds(
-    truncate_gradient: int | None, clip_recurrent_gradient: float | None, recompute: bool | int | None
+    truncate_gradient: int | None,
+    clip_recurrent_gradient: float | None,
+    recompute: bool | int | None,
+    saved_dtype: scan.SavedDtype | None,
 ) -> None:
     """Refuse what `scan` would refuse, where it is given.
 
     Raises:
-        ValueError: one of them is neither None nor within its range.
+        ValueError: one of them is neither None nor within its range, or the last two are given together.
     """
     if truncate_gradient is not None:
         check_truncate(truncate_gradient)
@@ -95,6 +98,8 @@ def check_bounds(
         check_clip(clip_recurrent_gradient)
     if recompute is not None:
         check_recompute(recompute)
+    if saved_dtype is not None:
+        check_saved_dtype(saved_dtype, recompute)
 
 
 def run_stack(

@@ -33,6 +33,7 @@ _MEANINGS = {
     "truncate_gradient": "after how many steps gradients are cut; None is never.",
     "clip_recurrent_gradient": "the bound of each state's gradient as a step hands it back; None is none.",
     "recompute": "True, or how many steps the backward pass runs again at a time, for less memory; None keeps all.",
+    "saved_dtype": '"float16" or "bfloat16": what the backward pass needs is kept in so many bits; None keeps all.',
     "backend": "None lets the library choose; see `Layer`.",
     "device": "of the parameters.",
     "dtype": "of the parameters.",

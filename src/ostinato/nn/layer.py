@@ -38,6 +38,7 @@ class Layer(torch.nn.Module):
         truncate_gradient: None, or the number of steps after which gradients are cut; `scan.scan` says how.
         clip_recurrent_gradient: None, or the bound of every state's gradient as a step hands it back; likewise.
         recompute: None, or True or the number of steps that the backward pass runs again at a time; likewise.
+        saved_dtype: None, or "float16" or "bfloat16", in which what the backward pass needs is kept; likewise.
         training: whether masks and dropout are drawn, or stand at their expectation.
     """
 
@@ -45,6 +46,7 @@ class Layer(torch.nn.Module):
     truncate_gradient: int | None = None
     clip_recurrent_gradient: float | None = None
     recompute: bool | int | None = None
+    saved_dtype: scan.SavedDtype | None = None
 
     def __init__(
         self,
@@ -70,6 +72,7 @@ class Layer(torch.nn.Module):
         truncate_gradient: int | None = None,
         clip_recurrent_gradient: float | None = None,
         recompute: bool | int | None = None,
+        saved_dtype: scan.SavedDtype | None = None,
         backend: scan.Backend | None = None,
         device: torch.device | str | None = None,
         dtype: torch.dtype | None = None,
@@ -87,7 +90,7 @@ class Layer(torch.nn.Module):
             raise ValueError(f"dropout is {dropout}; expected a probability within 0..1")
         if dropout and num_layers == 1:
             warnings.warn(f"dropout={dropout} acts between layers, and num_layers=1 has nothing between", stacklevel=3)
-        check_bounds(truncate_gradient, clip_recurrent_gradient, recompute)
+        check_bounds(truncate_gradient, clip_recurrent_gradient, recompute, saved_dtype)
         self.input_size = input_size
         self.hidden_size = hidden_size
         self.num_layers = num_layers
@@ -102,6 +105,7 @@ class Layer(torch.nn.Module):
         self.truncate_gradient = truncate_gradient
         self.clip_recurrent_gradient = clip_recurrent_gradient
         self.recompute = recompute
+        self.saved_dtype = saved_dtype
         self.backend = backend
         self._sizes: dict[str, Any] = {
             "projection": proj_size,
@@ -237,7 +241,7 @@ class Layer(torch.nn.Module):
             "forget_bias": (self.forget_bias, None), "per_step": (self.per_step, None),
             "truncate_gradient": (self.truncate_gradient, None),
             "clip_recurrent_gradient": (self.clip_recurrent_gradient, None), "recompute": (self.recompute, None),
-            "backend": (self.backend, None),
+            "saved_dtype": (self.saved_dtype, None), "backend": (self.backend, None),
         }  # fmt: skip
         options |= {name: (value, None) for name, value in (*self._constants.items(), *self._rates.items())}
         options |= {
@@ -336,6 +340,7 @@ class Layer(torch.nn.Module):
             truncate=self.truncate_gradient,
             clip=self.clip_recurrent_gradient,
             recompute=self.recompute,
+            saved_dtype=self.saved_dtype,
         )
 
 

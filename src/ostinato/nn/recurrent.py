@@ -27,6 +27,8 @@ _CELLS: dict[str, tuple[cells.Cell, dict[str, str]]] = {
     "GRU": (cells.gru, {}),
 }
 
+_BOUNDS = ("truncate_gradient", "clip_recurrent_gradient")
+
 
 class Recurrent(torch.nn.RNNBase):
     """What LSTM, GRU and RNN share; make one of those.
@@ -37,12 +39,14 @@ class Recurrent(torch.nn.RNNBase):
         truncate_gradient: None, or the number of steps after which gradients are cut; `scan.scan` says how.
         clip_recurrent_gradient: None, or the bound of every state's gradient as a step hands it back; likewise.
         recompute: None, or True or the number of steps that the backward pass runs again at a time; likewise.
+        saved_dtype: None, or "float16" or "bfloat16", in which what the backward pass needs is kept; likewise.
     """
 
     backend: Backend | None = None
     truncate_gradient: int | None = None
     clip_recurrent_gradient: float | None = None
     recompute: bool | int | None = None
+    saved_dtype: scan.SavedDtype | None = None
 
     def __init__(
         self,
@@ -51,17 +55,19 @@ class Recurrent(torch.nn.RNNBase):
         truncate_gradient: int | None = None,
         clip_recurrent_gradient: float | None = None,
         recompute: bool | int | None = None,
+        saved_dtype: scan.SavedDtype | None = None,
         **kwargs: Any,
     ) -> None:
         known = (*get_args(scan.Backend), "torch")
         if backend is not None and backend not in known:
             raise ValueError(f"backend is {backend!r}; expected None or one of {', '.join(map(repr, known))}")
-        check_bounds(truncate_gradient, clip_recurrent_gradient, recompute)
+        check_bounds(truncate_gradient, clip_recurrent_gradient, recompute, saved_dtype)
         super().__init__(*args, **kwargs)
         self.backend = backend
         self.truncate_gradient = truncate_gradient
         self.clip_recurrent_gradient = clip_recurrent_gradient
         self.recompute = recompute
+        self.saved_dtype = saved_dtype
 
     def forward(self, input: Tensor | PackedSequence, hx: Tensor | States | None = None) -> Any:
         """The whole stack over a whole sequence, as torch's module of the same name describes it.
@@ -81,8 +87,10 @@ class Recurrent(torch.nn.RNNBase):
 
         Raises:
             RuntimeError: torch's own, where a shape or dtype does not fit; or `backend` cannot serve these tensors; or
-                torch's own implementation would run them, which cannot truncate or clip gradients.
-            ValueError: likewise torch's own; or `truncate_gradient` or `clip_recurrent_gradient` is out of its range.
+                torch's own implementation would run them, which cannot truncate or clip gradients, nor round what it
+                keeps.
+            ValueError: likewise torch's own; or `truncate_gradient` or `clip_recurrent_gradient` is out of its range;
+                or `saved_dtype` is given and the module is not float32.
         """
         if self._left_to_torch(input, hx) or self.backend == "torch":
             return super().forward(input, hx)
@@ -117,19 +125,24 @@ class Recurrent(torch.nn.RNNBase):
 
     def extra_repr(self) -> str:
         shown = [super().extra_repr(), f"backend={self.backend!r}" if self.backend else "", self._bounds("=")]
-        shown.append(f"recompute={self.recompute!r}" if self.recompute is not None else "")
+        kept = {"recompute": self.recompute, "saved_dtype": self.saved_dtype}
+        shown += [f"{name}={value!r}" for name, value in kept.items() if value is not None]
         return ", ".join(filter(None, shown))
 
     def _bounds(self, sign: str = " is ") -> str:
         """What is truncated and clipped, in words; empty if nothing is."""
-        given = {name: getattr(self, name) for name in ("truncate_gradient", "clip_recurrent_gradient")}
+        return self._told(_BOUNDS, sign)
+
+    def _told(self, names: Sequence[str], sign: str = " is ") -> str:
+        given = {name: getattr(self, name) for name in names}
         return ", ".join(f"{name}{sign}{value!r}" for name, value in given.items() if value is not None)
 
     def _left_to_torch(self, input: Tensor | PackedSequence, hx: Tensor | States | None) -> str | None:
         """Why torch's own forward must run, or None.
 
         Raises:
-            RuntimeError: gradients that are to be truncated or clipped would come back through it.
+            RuntimeError: gradients would come back through it that are to be truncated or clipped, or what it keeps for
+                them is to be rounded.
         """
         x = input.data if isinstance(input, PackedSequence) else input
         if self.backend == "torch":
@@ -140,11 +153,9 @@ class Recurrent(torch.nn.RNNBase):
             reason = f"our kernels serve float32 and float64 on the CPU, torch's serve {x.dtype} on {x.device.type}"
         else:
             return None
-        if torch.is_grad_enabled() and (bounds := self._bounds()):
-            raise RuntimeError(
-                f"{bounds}, which torch's own implementation cannot do, and it would run: {reason}; "
-                "give backend='reference'"
-            )
+        if torch.is_grad_enabled() and (asked := self._told((*_BOUNDS, "saved_dtype"))):
+            do = "set saved_dtype to None" if self.saved_dtype is not None else "give backend='reference'"
+            raise RuntimeError(f"{asked}, which torch's own implementation cannot do, and it would run: {reason}; {do}")
         return reason
 
     def _fits(self, input: Tensor | PackedSequence, hx: Tensor | States | None) -> bool:
@@ -193,6 +204,7 @@ class Recurrent(torch.nn.RNNBase):
         return scan.make_request(
             cell, x, weights, initial, layout=form.layout, batch_sizes=form.batch_sizes, activations=activations,
             truncate=self.truncate_gradient, clip=self.clip_recurrent_gradient, recompute=self.recompute,
+            saved_dtype=self.saved_dtype,
         )  # fmt: skip
 
     def _states(self, hx: Any) -> States:
@@ -209,7 +221,7 @@ class LSTM(Recurrent, torch.nn.LSTM):
     `cells.projected_lstm` for those of `proj_size` > 0.
 
     Args:
-        backend, truncate_gradient, clip_recurrent_gradient, recompute: keyword only; see `Recurrent`.
+        backend, truncate_gradient, clip_recurrent_gradient, recompute, saved_dtype: keyword only; see `Recurrent`.
     """
 
 
@@ -219,7 +231,7 @@ class GRU(Recurrent, torch.nn.GRU):
     Arguments, shapes, parameters and state dict are torch's; see `cells.gru` for the equations.
 
     Args:
-        backend, truncate_gradient, clip_recurrent_gradient, recompute: keyword only; see `Recurrent`.
+        backend, truncate_gradient, clip_recurrent_gradient, recompute, saved_dtype: keyword only; see `Recurrent`.
     """
 
 
@@ -229,5 +241,5 @@ class RNN(Recurrent, torch.nn.RNN):
     Arguments, shapes, parameters and state dict are torch's; see `cells.elman` for the equations.
 
     Args:
-        backend, truncate_gradient, clip_recurrent_gradient, recompute: keyword only; see `Recurrent`.
+        backend, truncate_gradient, clip_recurrent_gradient, recompute, saved_dtype: keyword only; see `Recurrent`.
     """

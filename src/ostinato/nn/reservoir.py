@@ -41,6 +41,7 @@ class EchoState(Layer):
         truncate_gradient: after how many steps gradients are cut; None is never.
         clip_recurrent_gradient: the bound of each state's gradient as a step hands it back; None is none.
         recompute: True, or how many steps the backward pass runs again at a time, for less memory; None keeps all.
+        saved_dtype: "float16" or "bfloat16": what the backward pass needs is kept in so many bits; None keeps all.
         backend: None lets the library choose; see `Layer`.
         device: of the weights.
         dtype: of the weights.
@@ -70,6 +71,7 @@ class EchoState(Layer):
         truncate_gradient: int | None = None,
         clip_recurrent_gradient: float | None = None,
         recompute: bool | int | None = None,
+        saved_dtype: scan.SavedDtype | None = None,
         backend: scan.Backend | None = None,
         device: torch.device | str | None = None,
         dtype: torch.dtype | None = None,
@@ -89,8 +91,8 @@ class EchoState(Layer):
         super().__init__(
             input_size, hidden_size, num_layers, batch_first=batch_first, bidirectional=bidirectional,
             constants={"leak": leaks}, activations={"phi": activation}, truncate_gradient=truncate_gradient,
-            clip_recurrent_gradient=clip_recurrent_gradient, recompute=recompute, backend=backend, device=device,
-            dtype=dtype,
+            clip_recurrent_gradient=clip_recurrent_gradient, recompute=recompute, saved_dtype=saved_dtype,
+            backend=backend, device=device, dtype=dtype,
         )  # fmt: skip
 
     @property

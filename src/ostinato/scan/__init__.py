@@ -6,7 +6,7 @@ from .flow import Flow, record
 from .lowest import lowest
 from .parameters import Parameter, Structure, Values, projects
 from .preservation import check_steps_are_alike, norm_preserving
-from .request import Request, Weights, make_request
+from .request import Request, SavedDtype, Weights, make_request
 from .rules import forget_rule, is_number
 from .stream import Layers, Stream
 from .workspace import release_workspace
@@ -19,6 +19,7 @@ __all__ = [
     "Layers",
     "Parameter",
     "Request",
+    "SavedDtype",
     "Stream",
     "Structure",
     "Values",

@@ -14,6 +14,7 @@ from torch import Tensor
 from ..cells import ACTIVATIONS, CELLS, Cell, dense
 from . import _engine, builder
 from .request import Request, Weights
+from .saved import Saved
 from .workspace import Lease, empty
 
 #: Below this many multiply-adds a second thread costs more than it brings.
@@ -141,10 +142,18 @@ class Caller:
 
     def lease(self, pieces: Sequence[tuple[int, int]] = ()) -> Lease:
         """Room for what one direction keeps for its backward pass: of all steps, or of any of these (first, count)."""
-        tokens = max((self._tokens(*piece) for piece in pieces), default=self.tokens)
+        tokens = max((self.tokens_of(*piece) for piece in pieces), default=self.tokens)
         return Lease(tokens * self.description["slots"] * self.width, self.request.x.dtype)
 
-    def _tokens(self, first: int, count: int) -> int:
+    def saved(self) -> Saved | None:
+        """Likewise, in fewer bits, where the request asks for it."""
+        if self.request.saved_dtype is None:
+            return None
+        shape = self.tokens, self.description["slots"], self.width
+        return Saved(shape, self.description["history"], self.request.saved_dtype)
+
+    def tokens_of(self, first: int, count: int) -> int:
+        """How many rows and steps run among the steps first..first + count - 1."""
         if self.ragged is None:
             return self.request.batch * count
         return int(self.ragged.tokens[first + count] - self.ragged.tokens[first])

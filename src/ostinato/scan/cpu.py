@@ -9,7 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from . import _engine, recompute, reference
+from . import _engine, pieces, reference
 from .call import Caller, kernel
 from .request import Request
 
@@ -57,9 +57,9 @@ class _Scan(torch.autograd.Function):
     def forward(ctx: Any, request: Request, *tensors: Tensor) -> tuple[Tensor, ...]:
         caller = Caller(request)
         found, finals = caller.outputs()
-        ctx.leases = ctx.starts = None
-        if request.recompute:
-            ctx.starts = recompute.forward(caller, found, finals)
+        ctx.leases = ctx.kept = None
+        if request.in_pieces:
+            ctx.kept = pieces.forward(caller, found, finals)
         else:
             ctx.leases = [caller.lease() for _ in request.weights]
             caller.forward(found, finals, ctx.leases)
@@ -78,8 +78,10 @@ class _Scan(torch.autograd.Function):
         if torch.is_grad_enabled():
             return (None, *_differentiable(request, gradients, wanted))
         caller = Caller(request)
-        if request.recompute:
-            return (None, *recompute.backward(caller, found, ctx.starts, y_gradients, final_gradients, wanted))
+        if request.in_pieces:
+            kept = ctx.kept or pieces.forward(caller, *caller.outputs())
+            ctx.kept = kept if request.recompute else None  # what was saved is given back
+            return (None, *pieces.backward(caller, found, kept, y_gradients, final_gradients, wanted))
         leases, ctx.leases = ctx.leases, None
         if leases is None:
             leases = [caller.lease() for _ in request.weights]
@@ -109,9 +111,8 @@ def _differentiable(
 
 def run(request: Request) -> tuple[tuple[Tensor, ...], tuple[Tensor, ...]]:
     """Output sequences and final states of a request that `why_not` has nothing against."""
-    tensors = request.tensors()
-    if torch.is_grad_enabled() and any(tensor.requires_grad for tensor in tensors):
-        results = _Scan.apply(request, *tensors)  # type: ignore[no-untyped-call]
+    if request.wants_gradients:
+        results = _Scan.apply(request, *request.tensors())  # type: ignore[no-untyped-call]
         count = len(request.outputs)
         return tuple(results[:count]), tuple(results[count:])
     caller = Caller(request)

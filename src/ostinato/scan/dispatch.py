@@ -12,7 +12,7 @@ from torch import Tensor
 
 from ..cells import Cell
 from . import cpu, reference
-from .request import ActivationLike, Layout, Padding, Request, Weights, make_request
+from .request import ActivationLike, Layout, Padding, Request, SavedDtype, Weights, make_request
 
 Backend = Literal["cpu", "reference"]
 
@@ -48,6 +48,7 @@ def scan(
     truncate: int | None = None,
     clip: float | None = None,
     recompute: bool | int | None = None,
+    saved_dtype: SavedDtype | None = None,
     backend: Backend | None = None,
 ) -> tuple[Any, tuple[Tensor, ...]]:
     """A cell over a whole sequence, in one or two directions.
@@ -75,6 +76,10 @@ def scan(
         recompute: keep the states at every so many steps alone, and let the backward pass run the steps between again
             (Chen et al. 2016, 1604.06174): less memory for more time. True is the square root of the steps. Outputs are
             the same bit for bit, gradients up to rounding. The compiled kernels do this; the reference keeps all.
+        saved_dtype: "float16" or "bfloat16": what the backward pass needs is rounded to that while it is kept, for
+            about half the memory; states and all that is computed stay float32. Outputs are the same bit for bit.
+            Gradients differ by about 1 in 2500, with "bfloat16" 1 in 350, and by more where gates near 1 carry a state
+            through many steps (docs/performance.md). Beyond 65504 a float16 is infinite. None: nothing is rounded.
         backend: "cpu" or "reference" to insist on one; None lets the library choose.
 
     Returns:
@@ -83,13 +88,14 @@ def scan(
 
     Raises:
         ValueError: an argument does not fit; the sentence names it.
-        RuntimeError: the backend asked for cannot serve this request; or, from the backward pass, a gradient with
+        RuntimeError: the backend asked for cannot serve this request; or gradients are wanted, `saved_dtype` is given,
+            and the compiled kernels cannot serve it; or, from the backward pass, a gradient with
             `clip` is to be differentiated again.
     """
     request = make_request(
         cell, x, weights, initial_state, layout=layout, reverse=reverse, lengths=lengths, batch_sizes=batch_sizes,
         mask=mask, padding=padding, activations=activations, sequences=sequences, outputs=outputs,
-        truncate=truncate, clip=clip, recompute=recompute,
+        truncate=truncate, clip=clip, recompute=recompute, saved_dtype=saved_dtype,
     )  # fmt: skip
     found, finals = run(request, backend)
     return (found[0] if outputs is None else found), finals
@@ -99,18 +105,21 @@ def choose(request: Request, backend: Backend | None = None) -> Choice:
     """The backend that serves this request, and why.
 
     Raises:
-        RuntimeError: `backend` names one that cannot serve it.
+        RuntimeError: `backend` names one that cannot serve it, or it asks for `saved_dtype` of the reference.
         ValueError: there is no such backend.
     """
     if backend not in (None, "cpu", "reference"):
         raise ValueError(f"backend is {backend!r}; expected 'cpu', 'reference' or None")
-    if backend == "reference":
-        return Choice("reference", "the reference was asked for")
-    obstacle = cpu.why_not(request)
+    obstacle = "the reference was asked for" if backend == "reference" else cpu.why_not(request)
     if obstacle is None:
         return Choice("cpu", f"compiled kernel of {request.cell.name}, {cpu.instruction_set()}")
     if backend == "cpu":
         raise RuntimeError(f"backend='cpu' cannot serve this scan: {obstacle}")
+    if request.saved_dtype is not None and request.wants_gradients:
+        raise RuntimeError(
+            f"saved_dtype is {str(request.saved_dtype).removeprefix('torch.')!r}, which the compiled kernels alone can "
+            f"do, and they do not run: {obstacle}; set it to None"
+        )
     return Choice("reference", obstacle)
 
 

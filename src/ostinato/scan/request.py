@@ -6,7 +6,7 @@ import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from numbers import Integral, Real
-from typing import Literal
+from typing import Literal, get_args
 
 import torch
 from torch import Tensor
@@ -18,6 +18,7 @@ from .flow import Flow, recorded
 Layout = Literal["time", "batch", "packed"]
 Padding = Literal["zero", "repeat"]
 Side = Literal["right", "left"]
+SavedDtype = Literal["bfloat16", "float16"]
 ActivationLike = str | Callable[[Tensor], Tensor]
 
 
@@ -78,6 +79,7 @@ class Request:
         truncate: no gradient passes from one piece of so many steps to another; 0 is from all to all.
         clip: the gradient of a state is brought to within +-clip at every step; 0 leaves it as it is.
         recompute: how many steps the backward pass runs again at a time; 0 is none, all that it needs is kept.
+        saved_dtype: what is kept between the passes is rounded to; None is not at all.
         flow: where the backward pass tells the gradients of the states; None is nowhere.
     """
 
@@ -98,11 +100,22 @@ class Request:
     truncate: int
     clip: float
     recompute: int
+    saved_dtype: torch.dtype | None
     flow: Flow | None
     units: int
     projection: int
     steps: int
     batch: int
+
+    @property
+    def in_pieces(self) -> bool:
+        """Whether the passes go through the steps in pieces, so that less is kept."""
+        return bool(self.recompute) or self.saved_dtype is not None
+
+    @property
+    def wants_gradients(self) -> bool:
+        """Whether anything is kept for a backward pass."""
+        return torch.is_grad_enabled() and any(tensor.requires_grad for tensor in self.tensors())
 
     @property
     def program(self) -> Program:
@@ -355,6 +368,32 @@ def check_recompute(steps: bool | int) -> bool | int:
     return int(steps)
 
 
+def check_saved_dtype(name: str, recompute: bool | int | None = None) -> torch.dtype:
+    """What is kept between the passes is rounded to, checked.
+
+    Raises:
+        ValueError: it is no name of `SavedDtype`, or nothing is kept that could be rounded.
+    """
+    if name not in get_args(SavedDtype):
+        known = ", ".join(map(repr, get_args(SavedDtype)))
+        raise ValueError(f"saved_dtype is {name!r}; expected {known} or None")
+    if recompute:
+        raise ValueError(
+            f"saved_dtype={name!r} rounds what recompute={recompute!r} does not keep; leave one of them out"
+        )
+    dtype: torch.dtype = getattr(torch, name)
+    return dtype
+
+
+def _rounded_to(name: str | None, recompute: bool | int | None, x: Tensor) -> torch.dtype | None:
+    if name is None:
+        return None
+    dtype = check_saved_dtype(name, recompute)
+    if x.dtype != torch.float32:
+        raise ValueError(f"saved_dtype={name!r} rounds what float32 scans keep; the input is {x.dtype}")
+    return dtype
+
+
 def _pieces(recompute: bool | int | None, steps: int) -> int:
     """The steps of a piece; 0 if there would be one piece only."""
     chosen = False if recompute is None else check_recompute(recompute)
@@ -402,6 +441,7 @@ def make_request(
     truncate: int | None = None,
     clip: float | None = None,
     recompute: bool | int | None = None,
+    saved_dtype: SavedDtype | None = None,
 ) -> Request:
     """Check the arguments of a scan; they are those of `scan.scan`.
 
@@ -453,6 +493,7 @@ def make_request(
         truncate=0 if truncate is None else check_truncate(truncate),
         clip=0.0 if clip is None else check_clip(clip),
         recompute=_pieces(recompute, steps),
+        saved_dtype=_rounded_to(saved_dtype, recompute, x),
         flow=None,
         units=units,
         projection=projection,

@@ -36,9 +36,16 @@ class Lease:
 
     @property
     def address(self) -> int:
+        return self._held().data_ptr()
+
+    def tensor(self, shape: Sequence[int], dtype: torch.dtype) -> Tensor:
+        """The first numbers of the buffer, which the tensor does not keep from going back."""
+        return self._held()[: math.prod(shape) * dtype.itemsize].view(dtype).view(*shape)
+
+    def _held(self) -> Tensor:
         if self.buffer is None:
             raise RuntimeError("this workspace has been released")
-        return self.buffer.data_ptr()
+        return self.buffer
 
     def release(self) -> None:
         """Give the buffer back; harmless if done before."""
