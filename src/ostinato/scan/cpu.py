@@ -80,7 +80,7 @@ class _Scan(torch.autograd.Function):
         caller = Caller(request)
         if request.in_pieces:
             kept = ctx.kept or pieces.forward(caller, *caller.outputs())
-            ctx.kept = kept if request.recompute else None  # what was saved is given back
+            ctx.kept = kept if request.recompute else None  # so that what was saved goes back
             return (None, *pieces.backward(caller, found, kept, y_gradients, final_gradients, wanted))
         leases, ctx.leases = ctx.leases, None
         if leases is None:

@@ -76,10 +76,10 @@ def scan(
         recompute: keep the states at every so many steps alone, and let the backward pass run the steps between again
             (Chen et al. 2016, 1604.06174): less memory for more time. True is the square root of the steps. Outputs are
             the same bit for bit, gradients up to rounding. The compiled kernels do this; the reference keeps all.
-        saved_dtype: "float16" or "bfloat16": what the backward pass needs is rounded to that while it is kept, for
-            about half the memory; states and all that is computed stay float32. Outputs are the same bit for bit.
-            Gradients differ by about 1 in 2500, with "bfloat16" 1 in 350, and by more where gates near 1 carry a state
-            through many steps (docs/performance.md). Beyond 65504 a float16 is infinite. None: nothing is rounded.
+        saved_dtype: "float16" or "bfloat16": what the backward pass needs is rounded to that while it is kept, for half
+            to three fifths of the memory; states and all that is computed stay float32. Outputs are the same bit for
+            bit. Gradients differ by about 1 in 2500, with "bfloat16" 1 in 350, and by more where gates near 1 carry a
+            state through many steps (docs/performance.md). Beyond 65504 a float16 is infinite. None: no rounding.
         backend: "cpu" or "reference" to insist on one; None lets the library choose.
 
     Returns:

@@ -66,7 +66,7 @@ def backward(
     caller: Caller, outputs: Sequence[Tensor], kept: Sequence[Kept], y_gradients: Sequence[Tensor | None],
     final_gradients: Sequence[Tensor | None], wanted: Sequence[bool],
 ) -> list[Tensor | None]:  # fmt: skip
-    """The gradients of `request.tensors()`, None where not wanted. What was saved is given back.
+    """The gradients of `request.tensors()`, None where not wanted.
 
     Running again writes the outputs where they are, the same ones.
     """
@@ -111,8 +111,6 @@ def _one_direction(
         for total, one in zip(totals, ours, strict=True):
             if total is not None and one is not None:
                 total.add_(one)
-    if kept.saved is not None:
-        kept.saved.release()
 
 
 def _pieces(caller: Caller, direction: int) -> list[tuple[int, int]]:

@@ -16,7 +16,7 @@ from .workspace import Lease
 
 
 class Saved:
-    """What one direction keeps of all its tokens, the pairs of a row and a step.
+    """What one direction keeps of all its tokens, the pairs of a row and a step, for as long as somebody holds it.
 
     Args:
         shape: tokens, the slots of each, and the numbers in a slot, as the engine lays them out.
@@ -41,11 +41,6 @@ class Saved:
         """Put it into `panel` again."""
         for here, there in self._places(panel, first, count):
             there.copy_(here)
-
-    def release(self) -> None:
-        """Give the memory back; nothing is kept afterwards."""
-        self._rounded.release()
-        self._exact.release()
 
     def _places(self, panel: Lease, first: int, count: int) -> Iterator[tuple[Tensor, Tensor]]:
         """Here and in the panel, the same values."""
