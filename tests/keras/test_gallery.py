@@ -227,7 +227,7 @@ def test_a_saved_model_is_the_same_model(name: str, tmp_path: Path) -> None:
 
 
 def changed(arguments: dict[str, Any]) -> dict[str, Any]:
-    """A value other than the default for every argument of a layer, but for `saved_dtype`, which forbids `recompute`."""
+    """A value other than the default for every argument of a layer but `saved_dtype`, which forbids `recompute`."""
     found: dict[str, Any] = {}
     for name, default in arguments.items():
         if (name == "recurrent_dropout" and default == 0.0) or name == "saved_dtype":
