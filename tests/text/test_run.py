@@ -65,7 +65,7 @@ def test_a_bag_knows_words_and_pairs_and_no_more() -> None:
     classes = np.array(["bad", "good"])
     for kind, low, high in (("word", 0.99, 1), ("pair", 0.99, 1), ("order", 0.3, 0.7)):
         test, true = texts(kind)
-        found = bag_of_ngrams(texts(kind), texts(kind), classes, False).probabilities(ngrams(test))
+        found = bag_of_ngrams(texts(kind), texts(kind), classes, False)[0].probabilities(ngrams(test))
         assert low <= (classes[found.argmax(1)] == true).mean() <= high, kind
         np.testing.assert_allclose(found.sum(1), 1)
 

@@ -18,7 +18,7 @@ from .ngrams import NGrams, ngrams
 class Bag:
     """
     Attributes:
-        ngrams: of the training texts.
+        ngrams: of the training and the validation texts.
         mixture: of the probabilities of the network, which come first, and of the n-grams.
     """
 
@@ -37,13 +37,14 @@ class Bag:
         """
         Args:
             train: texts and labels to learn from.
-            validation: texts and labels that choose how strongly the n-grams are held back, and how large their say is.
+            validation: texts and labels that choose how strongly the n-grams are held back, and how large their say is,
+                and are then learned from too.
             found: (validation texts, classes) the network's probabilities.
             classes, several: see `labels`.
         """
-        model = bag_of_ngrams(train, validation, classes, several)
+        model, unseen = bag_of_ngrams(train, validation, classes, several)
         wanted = targets(validation[1], classes, several).numpy()
-        return cls(model, Mixture.fit(found, model.probabilities(ngrams(validation[0])), wanted, several))
+        return cls(model, Mixture.fit(found, unseen, wanted, several))
 
     def __call__(self, texts: Sequence[str], found: np.ndarray) -> np.ndarray:
         """(n) texts and the network's (n, classes) probabilities of them -> those of both."""

@@ -34,20 +34,31 @@ def bag_of_ngrams(
     validation: tuple[Sequence[str], Labels],
     classes: np.ndarray,
     several: bool,
-) -> NGrams:
-    """Logistic regression on the words of the training texts and pairs of neighbours, as strongly held back as the
-    validation texts choose.
+) -> tuple[NGrams, np.ndarray]:
+    """Logistic regression on the words of texts and pairs of neighbours, as strongly held back as the validation texts
+    choose; and then fitted to training and validation texts together, which is the most that can be had of them.
+
+    Returns:
+        It; and (validation texts, classes) the probabilities that it gave when it had seen the training texts only.
 
     Raises:
         InputError: a label is none of the classes.
     """
+    from scipy.sparse import vstack
+
     (x, wanted), (watched, true) = (
         (ngrams(texts), targets(labels, classes, several).numpy()) for texts, labels in (train, validation)
     )
-    return best(
-        lambda strength: NGrams.fit(x, wanted, len(classes), several, strength),
+
+    def fitted(x: Any, wanted: np.ndarray, strength: float) -> NGrams:
+        return NGrams.fit(x, wanted, len(classes), several, strength)
+
+    tried = best(
+        lambda strength: fitted(x, wanted, strength),
         lambda model: right(model.probabilities(watched), true, several),
     )
+    both = fitted(vstack([x, watched], "csr"), np.concatenate([wanted, true]), tried.strength)
+    return both, tried.probabilities(watched)
 
 
 def best(made: Callable[[float], Model], worth: Callable[[Model], float]) -> Model:

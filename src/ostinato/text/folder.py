@@ -66,7 +66,7 @@ def sentences(result: Classification) -> list[str]:
         mixture = classifier.bag_.mixture
         told.append(
             f"The {BOTH}: their probabilities to the powers {mixture.first:.2f} and {mixture.second:.2f}, as the "
-            "validation texts chose them, multiplied; those n-grams are of the training texts."
+            "validation texts chose them, multiplied."
         )
     return told + remarks(result)
 

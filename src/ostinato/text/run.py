@@ -152,14 +152,10 @@ def execute(plan: Plan, on_epoch: Callable[[Epoch], None] | None = None) -> Clas
     sequences, cut = classifier.subwords_.encode_and_count(plan.test.texts, plan.settings.longest)
     alone = classifier.probabilities(sequences)
     probabilities = classifier.mixed(plan.test.texts, alone)
-    several, classes = plan.several, len(plan.classes)
-    known = [*parts[0][0], *parts[1][0]], [*parts[0][1], *parts[1][1]]
-    # the validation texts have chosen the strength; with it all that is known is learned from
-    tried = classifier.bag_.ngrams if classifier.bag_ else bag_of_ngrams(parts[0], parts[1], plan.classes, several)
-    wanted = targets(known[1], plan.classes, several).numpy()
-    bag = NGrams.fit(ngrams(known[0]), wanted, classes, several, tried.strength)
+    several = plan.several
+    bag = classifier.bag_.ngrams if classifier.bag_ else bag_of_ngrams(parts[0], parts[1], plan.classes, several)[0]
     true = targets(parts[2][1], plan.classes, several).numpy()
-    found = {MAJORITY: majority(known[1], plan.classes, several, len(true))}
+    found = {MAJORITY: majority([*parts[0][1], *parts[1][1]], plan.classes, several, len(true))}
     if classifier.bag_ is not None:
         found[NETWORK] = alone
     found[BAG] = bag.probabilities(ngrams(plan.test.texts))
