@@ -32,12 +32,7 @@ def _arguments(given: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument("--quick", action="store_true", help="fewer shapes and rounds, PyTorch and Keras on torch only")
     parser.add_argument("--only", action="append", choices=NAMES, metavar="NAME",
                         help=f"one of {', '.join(NAMES)}; default: all but {' and '.join(BY_NAME)}")  # fmt: skip
-    parser.add_argument("--threads", type=int, default=machine.processors(), help="default: every core")
-    parser.add_argument("--markdown", type=Path, metavar="FILE", help="write the tables as Markdown, too")
-    arguments = parser.parse_args(given)
-    if not 1 <= arguments.threads <= machine.processors():
-        parser.error(f"--threads is {arguments.threads}; this machine has 1 to {machine.processors()}")
-    return arguments
+    return machine.arguments(parser, given)
 
 
 def _tell(line: str) -> None:

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import argparse
 import os
 import platform
 import shutil
 import subprocess
 import tempfile
+from collections.abc import Sequence
 from pathlib import Path
 
 #: Instruction sets that matter to a matrix product, the widest first: the flag of /proc/cpuinfo and its name.
@@ -27,6 +29,16 @@ def _cpuinfo() -> dict[str, str]:
 def processors() -> int:
     """How many processors this process may use."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def arguments(parser: argparse.ArgumentParser, given: Sequence[str] | None) -> argparse.Namespace:
+    """What a command was given: its own flags, the threads and the file of tables."""
+    parser.add_argument("--threads", type=int, default=processors(), help="default: every core")
+    parser.add_argument("--markdown", type=Path, metavar="FILE", help="write the tables as Markdown, too")
+    found = parser.parse_args(given)
+    if not 1 <= found.threads <= processors():
+        parser.error(f"--threads is {found.threads}; this machine has 1 to {processors()}")
+    return found
 
 
 def describe(threads: int) -> dict[str, str]:

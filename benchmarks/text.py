@@ -82,12 +82,7 @@ def _arguments(given: Sequence[str] | None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m benchmarks.text", description=(__doc__ or "").splitlines()[0])
     parser.add_argument("--quick", action="store_true", help="small networks, without the peers of .venv-bench")
     parser.add_argument("--only", action="append", choices=list(WORKS), metavar="NAME", help=", ".join(WORKS))
-    parser.add_argument("--threads", type=int, default=machine.processors(), help="default: every core")
-    parser.add_argument("--markdown", type=Path, metavar="FILE", help="write the tables as Markdown, too")
-    arguments = parser.parse_args(given)
-    if not 1 <= arguments.threads <= machine.processors():
-        parser.error(f"--threads is {arguments.threads}; this machine has 1 to {machine.processors()}")
-    return arguments
+    return machine.arguments(parser, given)
 
 
 def as_json(work: Work, found: Sequence[Trained]) -> dict[str, Any]:

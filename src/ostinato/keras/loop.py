@@ -18,7 +18,7 @@ from keras.src import backend
 from torch import Tensor
 
 from ..scan import Request, make_request, run
-from ..scan.request import check_clip, check_truncate
+from ..scan.bounds import check_clip, check_truncate
 
 Way = Literal["scan", "steps", "bounded", "shapes", "keras"]
 

@@ -17,7 +17,7 @@ from torch import Tensor
 from .. import cells
 from ..cells import ACTIVATIONS, Cell
 from ..scan import Weights
-from ..scan.request import SavedDtype, check_clip, check_recompute, check_saved_dtype, check_truncate
+from ..scan.bounds import SavedDtype, check_bounds
 from . import loop, steps
 
 #: The name of each of Keras' own activations, by the identity of its function: a function of the user's may be called
@@ -66,14 +66,7 @@ class Recurrent:
         saved_dtype: SavedDtype | None = None,
         **kwargs: Any,
     ) -> None:
-        if truncate_gradient is not None:
-            check_truncate(truncate_gradient)
-        if clip_recurrent_gradient is not None:
-            check_clip(clip_recurrent_gradient)
-        if recompute is not None:
-            check_recompute(recompute)
-        if saved_dtype is not None:
-            check_saved_dtype(saved_dtype, recompute)
+        check_bounds(truncate_gradient, clip_recurrent_gradient, recompute, saved_dtype)
         super().__init__(*args, **kwargs)
         self.truncate_gradient = truncate_gradient
         self.clip_recurrent_gradient = clip_recurrent_gradient

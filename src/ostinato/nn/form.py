@@ -12,7 +12,7 @@ from torch.nn.functional import dropout
 from torch.nn.utils.rnn import PackedSequence
 
 from .. import scan
-from ..scan.request import Layout, check_clip, check_recompute, check_saved_dtype, check_truncate
+from ..scan.request import Layout
 
 States = tuple[Tensor, ...]
 
@@ -79,27 +79,6 @@ def autocasts(x: Tensor) -> bool:
 def in_dtype(x: Tensor, states: States, dtype: torch.dtype) -> tuple[Tensor, States]:
     """Under autocast, input and states in the dtype of the weights: a recurrence adds up what each step rounds off."""
     return (x.to(dtype), tuple(state.to(dtype) for state in states)) if autocasts(x) else (x, states)
-
-
-def check_bounds(
-    truncate_gradient: int | None,
-    clip_recurrent_gradient: float | None,
-    recompute: bool | int | None,
-    saved_dtype: scan.SavedDtype | None,
-) -> None:
-    """Refuse what `scan` would refuse, where it is given.
-
-    Raises:
-        ValueError: one of them is neither None nor within its range, or the last two are given together.
-    """
-    if truncate_gradient is not None:
-        check_truncate(truncate_gradient)
-    if clip_recurrent_gradient is not None:
-        check_clip(clip_recurrent_gradient)
-    if recompute is not None:
-        check_recompute(recompute)
-    if saved_dtype is not None:
-        check_saved_dtype(saved_dtype, recompute)
 
 
 def run_stack(

@@ -13,8 +13,9 @@ from torch import Tensor
 from torch.nn.utils.rnn import PackedSequence
 
 from .. import cells, scan
+from ..scan.bounds import check_bounds
 from ..scan.request import ActivationLike
-from .form import Form, States, by_layer, check_bounds, in_dtype, run_stack
+from .form import Form, States, by_layer, in_dtype, run_stack
 from .initial import ForgetBias, RecurrentInit, initialize
 from .masks import check_rate, draw
 from .stream import stream

@@ -14,7 +14,8 @@ from torch import Tensor
 from torch.nn.utils.rnn import PackedSequence
 
 from .. import cells, scan
-from .form import Ask, Form, States, autocasts, by_layer, check_bounds, in_dtype, run_stack
+from ..scan.bounds import check_bounds
+from .form import Ask, Form, States, autocasts, by_layer, in_dtype, run_stack
 from .stream import stream
 
 Backend = scan.Backend | Literal["torch"]

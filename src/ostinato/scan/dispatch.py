@@ -12,7 +12,8 @@ from torch import Tensor
 
 from ..cells import Cell
 from . import cpu, reference
-from .request import ActivationLike, Layout, Padding, Request, SavedDtype, Weights, make_request
+from .bounds import SavedDtype
+from .request import ActivationLike, Layout, Padding, Request, Weights, make_request
 
 Backend = Literal["cpu", "reference"]
 
