@@ -24,13 +24,13 @@ long steps_ahead(const Layout<T>& layout, long rows) {
   return std::clamp(4 * tile_rows(kMostVectors) / rows, 1L, layout.call.steps);
 }
 
-// One thread's memory for one block of rows.
+// The memory for one block of rows, of a crew of threads.
 template <class T>
 struct Scratch {
   char* awake;
   T *inputs, *input, *input_gradient, *sequences, *sequence_gradients, *products, *state, *carry, *means, *gradient;
 
-  Scratch(const Layout<T>& layout, long rows, bool backward, Carver& carver) {
+  Scratch(const Layout<T>& layout, long rows, int threads, bool backward, Carver& carver) {
     const Program& program = layout.program;
     const long steps = backward ? 0 : steps_ahead(layout, rows);
     inputs = carver.array<T>(steps > 1 ? steps * rows * layout.input_width : 0);
@@ -41,12 +41,12 @@ struct Scratch {
     sequence_gradients = carver.array<T>(backward ? rows * program.sequences * layout.width : 0);
     products = carver.array<T>(steps * rows * program.columns * layout.width);
     state = carver.array<T>(rows * program.states * layout.width);
-    carry = carver.array<T>((program.vectors ? rows : 1) * program.carries * layout.width);
+    carry = carver.array<T>((program.vectors ? rows : threads) * program.carries * layout.width);
     means = carver.array<T>(rows * program.means);
     gradient = carver.array<T>(backward ? rows * program.states * layout.width : 0);
   }
 
-  Rows<T> rows(const Layout<T>& layout, const Matrices<T>& matrices) const {
+  Rows<T> rows(const Layout<T>& layout, const Matrices<T>& matrices, const Team& crew) const {
     const Program& program = layout.program;
     Rows<T> rows;
     rows.units = layout.call.units;
@@ -63,8 +63,8 @@ struct Scratch {
     rows.products_row = program.columns * layout.width;
     rows.state = state;
     rows.state_row = program.states * layout.width;
-    rows.carry = carry;
-    // where no product stands between levels, they run row by row, and one row's place serves all
+    // where no product stands between levels, they run row by row, and one row's place serves all of a thread's
+    rows.carry = carry + (program.vectors ? 0 : crew.rank * program.carries * layout.width);
     rows.carry_row = program.vectors ? program.carries * layout.width : 0;
     rows.means = means;
     rows.means_row = program.means;
@@ -84,11 +84,11 @@ struct Scratch {
     return {carry + slot * layout.width, program.carries * layout.width, size};
   }
 
-  // What comes in at step t beside the states, for the block's first rows.
-  void read(const Layout<T>& layout, const Block& block, long t, long rows, bool with_input) const {
+  // What comes in at step t beside the states, for some of the block's rows.
+  void read(const Layout<T>& layout, const Block& block, long t, const Range& rows, bool with_input) const {
     const Call& call = layout.call;
     const int count = layout.program.sequences;
-    for (long j = 0; j < rows; ++j) {
+    for (long j = rows.first; j < rows.last; ++j) {
       if (with_input) copy_row(input + j * layout.input_width, layout.of(call.x, t, block.row(j)), call.input_size);
       for (int s = 0; s < count; ++s)
         copy_row(sequences + (j * count + s) * layout.width, layout.of(call.sequences[s], t, block.row(j)), call.units);
@@ -131,10 +131,7 @@ class Clock {
   }
 
   // Of a range of units the part that runs.
-  Range among(Range range) const {
-    const Range both{std::max(range.first, hull_.first), std::min(range.last, hull_.last)};
-    return both.first < both.last ? both : Range{0, 0};
-  }
+  Range among(const Range& range) const { return range.among(hull_); }
 
   bool ticks() const { return ticks_; }
 
@@ -151,8 +148,15 @@ class Clock {
 template <class T>
 class Ahead {
  public:
-  Ahead(const Layout<T>& layout, const Matrices<T>& matrices, const Scratch<T>& scratch, const Block& block)
-      : layout_(layout), matrices_(matrices), scratch_(scratch), block_(block), steps_(steps_ahead(layout, block.count)) {}
+  Ahead(const Layout<T>& layout, const Matrices<T>& matrices, const Scratch<T>& scratch, const Block& block,
+        const Team& crew)
+      : layout_(layout),
+        matrices_(matrices),
+        scratch_(scratch),
+        block_(block),
+        crew_(crew),
+        mine_(block.share(crew, layout.together)),
+        steps_(steps_ahead(layout, block.count)) {}
 
   // Whether a product of a step has been begun.
   bool serves(const Product& product) const { return steps_ > 1 && product.term[0].vector == 0; }
@@ -170,10 +174,11 @@ class Ahead {
     const long steps = std::min(steps_, layout_.call.steps - number);
     for (long i = 0; i < steps; ++i) {
       const long t = layout_.step_at(number + i), alive = block_.among(layout_.alive(t));
-      for (long j = 0; j < block_.count; ++j)
+      for (long j = mine_.first; j < mine_.last; ++j)
         copy_row<T>(scratch_.inputs + (i * block_.count + j) * layout_.input_width,
                     j < alive ? layout_.of(layout_.call.x, t, block_.row(j)) : nullptr, layout_.call.input_size);
     }
+    crew_.wait();
     for (int p = 0; p < program.products; ++p) {
       const Product& product = program.product[p];
       if (!serves(product)) continue;
@@ -181,7 +186,7 @@ class Ahead {
       if (product.terms > 1) operands[1] = scratch_.operand(layout_, product.term[1].vector);
       const Range input[kTerms] = {{0, operands[0].count}, {0, 0}};
       multiply(matrices_.product[p], product.terms, operands, steps * block_.count,
-               scratch_.products + product.column * layout_.width, row, false, input);
+               scratch_.products + product.column * layout_.width, row, false, input, crew_);
     }
   }
 
@@ -189,20 +194,23 @@ class Ahead {
   const Matrices<T>& matrices_;
   const Scratch<T>& scratch_;
   const Block& block_;
+  const Team& crew_;
+  const Range mine_;
   const long steps_;
 };
 
-// Calls `work(first, count)` for every run of rows below `rows` that take step t.
+// Calls `work(first, count)` for every run of rows among `rows` that take step t.
 template <class T, class Work>
-void for_runs(const Layout<T>& layout, const Block& block, long t, long rows, Work work) {
-  if (!layout.call.mask) return work(0, rows);
-  for (long first = 0; first < rows;) {
+void for_runs(const Layout<T>& layout, const Block& block, long t, const Range& rows, Work work) {
+  if (rows.first >= rows.last) return;
+  if (!layout.call.mask) return work(rows.first, rows.last - rows.first);
+  for (long first = rows.first; first < rows.last;) {
     if (!layout.runs(t, block.row(first))) {
       ++first;
       continue;
     }
     long last = first + 1;
-    while (last < rows && layout.runs(t, block.row(last))) ++last;
+    while (last < rows.last && layout.runs(t, block.row(last))) ++last;
     work(first, last - first);
     first = last;
   }

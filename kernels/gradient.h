@@ -7,7 +7,9 @@ namespace ostinato {
 namespace OSTINATO_SET {
 
 // Tokens in a chunk: its panel of columns stays in the first-level cache.
-constexpr long kChunk = 96;
+constexpr long kChunk = 384 / kMostVectors;
+// Entries of the vectors at a time: with those of a chunk they stay in the second-level cache.
+constexpr long kBand = 256;
 
 template <class T, int M, int N>
 void outer_tile(const T* a, long a_row, long depth, const T* b, T* c, long c_row) {
@@ -97,13 +99,15 @@ class WeightGradient {
         }
       }
       pack(token, count, first, last, sums, packed);
-      const T* panel = packed;
-      for (long p = first; p < last; ++p) {
-        const long size = count * panels_.width(p) * lanes<Vector<T>>;
-        const auto asleep = [](T one) { return one == 0; };
-        if (layout_.program.clock_state < 0 || !std::all_of(panel, panel + size, asleep))
-          sum_panel(p, count, vectors, sums, panel);
-        panel += size;
+      for (long row = 0; row < depth_; row += kBand) {
+        const T* panel = packed;
+        for (long p = first; p < last; ++p) {
+          const long size = count * panels_.width(p) * lanes<Vector<T>>;
+          const auto asleep = [](T one) { return one == 0; };
+          if (layout_.program.clock_state < 0 || !std::all_of(panel, panel + size, asleep))
+            sum_panel(p, {row, std::min(row + kBand, depth_)}, count, vectors, sums, panel);
+          panel += size;
+        }
       }
       token += count;
     }
@@ -183,8 +187,8 @@ class WeightGradient {
     }
   }
 
-  void sum_panel(long p, long count, const T* vectors, T* sums, const T* panel) const {
-    if (!layout_.call.reach) return sum_rows(p, {0, depth_}, count, vectors, sums, panel);
+  void sum_panel(long p, const Range& band, long count, const T* vectors, T* sums, const T* panel) const {
+    if (!layout_.call.reach) return sum_rows(p, band, count, vectors, sums, panel);
     constexpr long lane = lanes<Vector<T>>;
     const long first = panels_.first(p) % layout_.column_vectors, last = first + panels_.width(p);
     const bool one = last <= layout_.column_vectors;
@@ -194,7 +198,7 @@ class WeightGradient {
       const Term& term = product_.term[k];
       const long size = layout_.size_of(term.vector);
       const Range read = layout_.read_by(term.matrix, one ? first * lane : 0, one ? last * lane : layout_.width, size);
-      sum_rows(p, {row + read.first, row + read.last}, count, vectors, sums, panel);
+      sum_rows(p, band.among({row + read.first, row + read.last}), count, vectors, sums, panel);
       row += size;
     }
   }
@@ -275,17 +279,16 @@ void backward(const Call& call, const Kernels<T>& kernels) {
   }
   void* const memory = sums.take(largest);
   std::atomic<long> next[kColumns] = {};
+  const std::unique_ptr<Meeting[]> meetings(new Meeting[call.threads]);
   run_team(call.threads, [&](const Team& team) {
     pass.matrices.pack(layout, kernels.derive, team);
     const long size = program.sums * layout.width, first = team.first(layout.groups());
     std::memset(pass.sums + first * size, 0, (team.last(layout.groups()) - first) * size * sizeof(T));
     team.wait();
-    for_blocks(layout, team, [&](const Block& block, Arena& arena) {
-      Carver need;
-      Scratch<T>(layout, block.count, true, need);
-      Carver own(arena.take(need.used()));
-      backward_block(layout, kernels, pass.matrices, Scratch<T>(layout, block.count, true, own), pass.sums, block);
-    });
+    for_blocks(layout, pass.matrices, true, team, meetings.get(),
+               [&](const Block& block, const Scratch<T>& scratch, const Team& crew) {
+                 backward_block(layout, kernels, pass.matrices, scratch, pass.sums, block, crew);
+               });
     for (int p = 0; p < program.products && weights; ++p) {
       team.wait();
       Carver places(memory);

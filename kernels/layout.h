@@ -23,6 +23,11 @@ struct Block {
   long row(long j) const { return first + j * step; }
   // how many of the block's rows are among the first `alive`
   long among(long alive) const { return std::clamp((alive - first + step - 1) / step, 0L, count); }
+  // The rows that one thread of a crew sees to; those that belong together have one thread.
+  Range share(const Team& crew, long together) const {
+    const long groups = (count + together - 1) / together;
+    return {crew.first(groups) * together, std::min(crew.last(groups) * together, count)};
+  }
 };
 
 // Where everything stands: the addresses of a call, by step and sorted row.

@@ -121,6 +121,14 @@ struct Matrices {
     parameters = carver.array<T>((program.parameters + program.derived) * layout.width);
   }
 
+  // What a step reads of them.
+  long bytes() const {
+    long numbers = 0;
+    for (const Packed<T>& one : product) numbers += Packed<T>::size(one.vectors, one.depth);
+    for (const Packed<T>& one : returned) numbers += Packed<T>::size(one.vectors, one.depth);
+    return numbers * long(sizeof(T));
+  }
+
   // Called by every thread of a team; the matrices are there once all have met.
   void pack(const Layout<T>& layout, Derive<T> derive, const Team& team) const {
     const Program& program = layout.program;

@@ -5,6 +5,9 @@
 // result does not depend on the rows beside it.
 #pragma once
 
+#include <algorithm>
+
+#include "team.h"
 #include "vector.h"
 
 namespace ostinato {
@@ -24,10 +27,17 @@ struct Operand {
   long row, count;
 };
 
-// The entries of a vector that a panel reads; the others meet zeros.
+// Consecutive entries, such as those of a vector that a panel reads, where the others meet zeros.
 struct Range {
   long first, last;
   bool holds(long entry) const { return first <= entry && entry < last; }
+  // Its part in front of an entry.
+  Range below(long end) const { return {first, std::max(first, std::min(last, end))}; }
+  // What both hold.
+  Range among(const Range& other) const {
+    const Range both{std::max(first, other.first), std::min(last, other.last)};
+    return both.first < both.last ? both : Range{0, 0};
+  }
 };
 
 // In the place of a panel's ranges: nobody reads the panel's result, so it is left as it is.
@@ -139,17 +149,18 @@ void thin_tile(const T* const* panels, int terms, const Operand<T>* operands, co
       for (int m = 0; m < M; ++m) store(c[p] + m * c_row + n * lanes<V>, sum[m][p][n]);
 }
 
-// `multiply` for M rows, all of whose panels read the same ranges.
+// `multiply` for M rows.
 template <class T, int M>
 void multiply_thin(const Packed<T>& b, int terms, const Operand<T>* operands, T* c, long c_row, bool accumulate,
-                   const Range* ranges) {
+                   const Range* ranges, const Team& crew) {
   constexpr int N = kMostVectors, P = 8 / (N * M);
   const Panels panels(b.vectors);
-  for (long p = 0; p < panels.count;) {
+  const long last = crew.last(panels.count);
+  for (long p = crew.first(panels.count); p < last;) {
     const T* from[P];
     T* to[P];
     int found = 0;
-    for (; found < P && p + found < panels.count && panels.width(p + found) == N; ++found) {
+    for (; found < P && p + found < last && panels.width(p + found) == N; ++found) {
       from[found] = b.panel(panels.first(p + found));
       to[found] = c + panels.first(p + found) * lanes<Vector<T>>;
     }
@@ -165,13 +176,13 @@ void multiply_thin(const Packed<T>& b, int terms, const Operand<T>* operands, T*
   }
 }
 
-// C (rows x vectors), or C += with `accumulate`. `ranges_of(panel)` gives a range a term, null for all of every vector, or
-// kAsleep.
+// C (rows x vectors), or C += with `accumulate`: this thread's share of the panels. `ranges_of(panel)` gives a range a term,
+// null for all of every vector, or kAsleep.
 template <class T, class RangesOf>
 void multiply_panels(const Packed<T>& b, int terms, const Operand<T>* operands, long rows, T* c, long c_row, bool accumulate,
-              RangesOf ranges_of) {
+                     const Team& crew, RangesOf ranges_of) {
   const Panels panels(b.vectors);
-  for (long p = 0; p < panels.count; ++p) {
+  for (long p = crew.first(panels.count); p < crew.last(panels.count); ++p) {
     const Range* const ranges = ranges_of(p);
     if (ranges == kAsleep) continue;
     const int n = panels.width(p);
@@ -187,11 +198,11 @@ void multiply_panels(const Packed<T>& b, int terms, const Operand<T>* operands, 
 // The same, all panels reading the same ranges.
 template <class T>
 void multiply(const Packed<T>& b, int terms, const Operand<T>* operands, long rows, T* c, long c_row, bool accumulate,
-              const Range* ranges) {
-  if (rows == 1) return multiply_thin<T, 1>(b, terms, operands, c, c_row, accumulate, ranges);
+              const Range* ranges, const Team& crew) {
+  if (rows == 1) return multiply_thin<T, 1>(b, terms, operands, c, c_row, accumulate, ranges, crew);
   if constexpr (kMostVectors < 4)
-    if (rows == 2) return multiply_thin<T, 2>(b, terms, operands, c, c_row, accumulate, ranges);
-  multiply_panels(b, terms, operands, rows, c, c_row, accumulate, [ranges](long) { return ranges; });
+    if (rows == 2) return multiply_thin<T, 2>(b, terms, operands, c, c_row, accumulate, ranges, crew);
+  multiply_panels(b, terms, operands, rows, c, c_row, accumulate, crew, [ranges](long) { return ranges; });
 }
 
 }  // namespace OSTINATO_SET

@@ -1,44 +1,50 @@
-// A cell over a whole sequence, forward and backward.
-//
-// Each thread takes blocks of batch rows through all the steps; a row never waits for another. Rows of a ragged batch are
-// sorted by length, so that those alive at a step stand in front and padding is never computed.
+// A cell over a whole sequence, forward and backward: blocks of batch rows go through all the steps. Rows of a ragged batch
+// are sorted by length, so that those alive at a step stand in front and padding is never computed.
 #pragma once
 
-#include "block.h"
+#include "crew.h"
 
 namespace ostinato {
 namespace OSTINATO_SET {
 
 template <class T>
+void zero_rows(T* to, long row, const Range& rows) {
+  if (rows.first < rows.last) std::memset(to + rows.first * row, 0, (rows.last - rows.first) * row * sizeof(T));
+}
+
+template <class T>
 void forward_block(const Layout<T>& layout, const Kernels<T>& kernels, const Matrices<T>& matrices,
-                   const Scratch<T>& scratch, const Block& block) {
+                   const Scratch<T>& scratch, const Block& block, const Team& crew) {
   const Call& call = layout.call;
   const Program& program = layout.program;
   const long width = layout.width;
-  Rows<T> rows = scratch.rows(layout, matrices);
+  const Range mine = block.share(crew, layout.together);
+  Rows<T> rows = scratch.rows(layout, matrices, crew);
   rows.slots_row = block.step * program.slots * width;
   Clock<T> clock(layout, matrices, scratch);
 
-  std::memset(scratch.state, 0, block.count * program.states * width * sizeof(T));
-  if (clock.ticks()) std::memset(scratch.products, 0, block.count * program.columns * width * sizeof(T));
-  for (long j = 0; j < block.count; ++j)
+  zero_rows(scratch.state, program.states * width, mine);
+  if (clock.ticks()) zero_rows(scratch.products, program.columns * width, mine);
+  for (long j = mine.first; j < mine.last; ++j)
     for (int s = 0; s < program.states; ++s)
       copy_row(scratch.state + (j * program.states + s) * width, layout.of(call.initial[s], block.row(j)),
                layout.state_size(s));
 
-  Ahead<T> ahead(layout, matrices, scratch, block);
+  Ahead<T> ahead(layout, matrices, scratch, block, crew);
   const auto run_level = call.keep ? kernels.forward : kernels.infer;
   const int levels = call.keep ? program.forward_levels : program.infer_levels;
   for (long number = 0; number < call.steps; ++number) {
     const long t = layout.step_at(number), alive = block.among(layout.alive(t));
+    const Range running = mine.below(alive);
     T* const products = ahead.products(number);
     rows.products = products;
     if (alive > 0) {
       rows.step = T(call.first() + number);
       if (call.keep) rows.slots = layout.slots(t, block.first);
-      scratch.read(layout, block, t, alive, true);
+      scratch.read(layout, block, t, running, true);
       clock.set(alive);
       for (int level = 0; level < levels;) {
+        crew.wait();
         for (int p = 0; p < program.products; ++p) {
           const Product& product = program.product[p];
           if (product.level != level) continue;
@@ -50,11 +56,11 @@ void forward_block(const Layout<T>& layout, const Kernels<T>& kernels, const Mat
             const Range rest[2] = {{0, 0}, {0, operands[1].count}};
             if (!begun || product.terms > 1)
               multiply(matrices.product[p], product.terms, operands, alive, to, rows.products_row, begun,
-                       begun ? rest : nullptr);
+                       begun ? rest : nullptr, crew);
             continue;
           }
           const Panels panels(matrices.product[p].vectors);
-          multiply_panels(matrices.product[p], product.terms, operands, alive, to, rows.products_row, false,
+          multiply_panels(matrices.product[p], product.terms, operands, alive, to, rows.products_row, false, crew,
                           [&](long panel) -> const Range* {
                             if (clock.ticks() && !clock.wakes(panels, panel)) return kAsleep;
                             return matrices.product_ranges[p] + panel * product.terms;
@@ -62,12 +68,13 @@ void forward_block(const Layout<T>& layout, const Kernels<T>& kernels, const Mat
         }
         int next = level + 1;
         while (next < levels && !multiplies(program, next)) ++next;
-        for_runs(layout, block, t, alive,
+        crew.wait();
+        for_runs(layout, block, t, running,
                  [&](long first, long count) { run_levels(run_level, level, next, rows.part(first, count)); });
         level = next;
       }
     }
-    for (long j = 0; j < (call.y[0].packed ? alive : block.count); ++j) {
+    for (long j = mine.first; j < (call.y[0].packed ? running.last : mine.last); ++j) {
       const T* state = scratch.state + j * program.states * width;
       const bool runs = j < alive && layout.runs(t, block.row(j));
       // units that sleep at the next step meet the products that are there: not those of garbage in the input
@@ -82,7 +89,7 @@ void forward_block(const Layout<T>& layout, const Kernels<T>& kernels, const Mat
           copy_row(layout.slots(t, block.row(j)) + program.history[s] * width, state + s * width, width);
     }
   }
-  for (long j = 0; j < block.count; ++j)
+  for (long j = mine.first; j < mine.last; ++j)
     for (int s = 0; s < program.states; ++s)
       if (call.final[s].data)
         copy_row(layout.of(call.final[s], block.row(j)), scratch.state + (j * program.states + s) * width,
@@ -91,7 +98,7 @@ void forward_block(const Layout<T>& layout, const Kernels<T>& kernels, const Mat
 
 template <class T>
 void return_gradient(const Layout<T>& layout, const Matrices<T>& matrices, const Scratch<T>& scratch, int r,
-                     const Clock<T>& clock, const T* slots, long slots_row, long rows) {
+                     const Clock<T>& clock, const T* slots, long slots_row, long rows, const Team& crew) {
   const Program& program = layout.program;
   const Return& back = program.returned[r];
   Operand<T> operands[kColumns];
@@ -110,13 +117,14 @@ void return_gradient(const Layout<T>& layout, const Matrices<T>& matrices, const
   Range awake[kColumns];
   const bool adds = is_state || (!back.vector && program.input_gradient);
   if (!matrices.returned_ranges[r])
-    return multiply(matrices.returned[r], back.count, operands, rows, to, to_row, adds, nullptr);
-  multiply_panels(matrices.returned[r], back.count, operands, rows, to, to_row, adds, [&](long panel) -> const Range* {
+    return multiply(matrices.returned[r], back.count, operands, rows, to, to_row, adds, nullptr, crew);
+  const auto ranges_of = [&](long panel) -> const Range* {
     const Range* ranges = matrices.returned_ranges[r] + panel * back.count;
     if (!clock.ticks()) return ranges;
     for (int k = 0; k < back.count; ++k) awake[k] = clock.among(ranges[k]);
     return awake;
-  });
+  };
+  multiply_panels(matrices.returned[r], back.count, operands, rows, to, to_row, adds, crew, ranges_of);
 }
 
 // Cuts and clips the gradient of the states that the block's rows come into step t with.
@@ -126,10 +134,10 @@ class Bounds {
   Bounds(const Layout<T>& layout, const Block& block, T* gradient)
       : layout_(layout), block_(block), gradient_(gradient), row_(layout.program.states * layout.width) {}
 
-  void apply(long t) const {
+  void apply(long t, const Range& mine) const {
     const Call& call = layout_.call;
     if (call.clip > 0)
-      for_runs(layout_, block_, t, block_.among(layout_.alive(t)), [&](long first, long count) {
+      for_runs(layout_, block_, t, mine.below(block_.among(layout_.alive(t))), [&](long first, long count) {
         const T most = T(call.clip);
         for (T* one = gradient_ + first * row_; one < gradient_ + (first + count) * row_; ++one)
           *one = std::clamp(*one, -most, most);
@@ -137,8 +145,8 @@ class Bounds {
     const long border = call.reverse ? t + 1 : t;  // between the steps border - 1 and border
     const long whole = call.whole ? call.whole : call.steps, place = call.origin + border;
     if (!call.truncate || place % call.truncate || place == 0 || place == whole) return;
-    const long rows = block_.among(std::min(layout_.alive(border - 1), layout_.alive(border)));
-    for (long j = 0; j < rows; ++j)
+    const Range rows = mine.below(block_.among(std::min(layout_.alive(border - 1), layout_.alive(border))));
+    for (long j = rows.first; j < rows.last; ++j)
       if (!call.mask || (runs(j, -call.origin, border) && runs(j, border, whole - call.origin)))
         std::memset(gradient_ + j * row_, 0, row_ * sizeof(T));
   }
@@ -158,40 +166,41 @@ class Bounds {
 
 template <class T>
 void backward_block(const Layout<T>& layout, const Kernels<T>& kernels, const Matrices<T>& matrices,
-                    const Scratch<T>& scratch, T* sums, const Block& block) {
+                    const Scratch<T>& scratch, T* sums, const Block& block, const Team& crew) {
   const Call& call = layout.call;
   const Program& program = layout.program;
   const long width = layout.width;
-  Rows<T> rows = scratch.rows(layout, matrices);
+  const Range mine = block.share(crew, layout.together);
+  Rows<T> rows = scratch.rows(layout, matrices, crew);
   rows.slots_row = block.step * program.slots * width;
   rows.together = layout.together;
   rows.sums = sums + block.first / layout.together * program.sums * width;
   rows.sums_row = block.step * program.sums * width;
 
-  std::memset(scratch.state, 0, block.count * program.states * width * sizeof(T));
-  std::memset(scratch.gradient, 0, block.count * program.states * width * sizeof(T));
-  // all that a cell without W gives x
-  std::memset(scratch.input_gradient, 0, block.count * layout.input_width * sizeof(T));
+  zero_rows(scratch.state, program.states * width, mine);
+  zero_rows(scratch.gradient, program.states * width, mine);
+  zero_rows(scratch.input_gradient, layout.input_width, mine);  // all that a cell without W gives x
   Clock<T> clock(layout, matrices, scratch);
   const Bounds<T> bounds(layout, block, scratch.gradient);
-  for (long j = 0; j < block.count; ++j)
+  for (long j = mine.first; j < mine.last; ++j)
     for (int s = 0; s < program.states; ++s)
       copy_row(scratch.gradient + (j * program.states + s) * width, layout.of(call.final_gradient[s], block.row(j)),
                layout.state_size(s));
 
   for (long number = call.steps - 1; number >= 0; --number) {
     const long t = layout.step_at(number), alive = block.among(layout.alive(t));
+    const Range running = mine.below(alive);
     for (int s = 0; s < program.states; ++s)
-      for (long j = 0; call.y_gradient[s].data && j < (call.repeat ? block.count : alive); ++j)
+      for (long j = mine.first; call.y_gradient[s].data && j < (call.repeat ? mine.last : running.last); ++j)
         if (call.repeat || layout.runs(t, block.row(j)))
           add_row(scratch.gradient + (j * program.states + s) * width, layout.of(call.y_gradient[s], t, block.row(j)),
                   layout.state_size(s));
     for (int s = 0; s < program.states; ++s)
-      for (long j = 0; call.flow[s].data && j < alive; ++j)
+      for (long j = running.first; call.flow[s].data && j < running.last; ++j)
         copy_row(layout.of(call.flow[s], t, block.row(j)), scratch.gradient + (j * program.states + s) * width,
                  layout.state_size(s));
     if (!call.x.packed)
-      for (long j = alive; j < block.count; ++j) {
+      for (long j = running.last; j < mine.last; ++j) {
         if (call.x_gradient.data && !call.add_to_x_gradient)
           copy_row<T>(layout.of(call.x_gradient, t, block.row(j)), nullptr, call.input_size);
         for (int s = 0; s < program.sequences; ++s)
@@ -203,7 +212,7 @@ void backward_block(const Layout<T>& layout, const Kernels<T>& kernels, const Ma
     rows.step = T(call.first() + number);
     rows.slots = layout.slots(t, block.first);
     rows.following = number > 0 ? layout.slots(layout.step_at(number - 1), block.first) : rows.slots;
-    for (long j = 0; j < alive; ++j) {
+    for (long j = running.first; j < running.last; ++j) {
       for (int s = 0; s < program.states; ++s)
         if (program.needed_states[s])
           copy_row(scratch.state + (j * program.states + s) * width, layout.before(s, t, block.row(j)),
@@ -214,20 +223,22 @@ void backward_block(const Layout<T>& layout, const Kernels<T>& kernels, const Ma
         std::memset(scratch.sequence_gradients + j * program.sequences * width, 0, program.sequences * width * sizeof(T));
       }
     }
-    scratch.read(layout, block, t, alive, program.reads_input);
+    scratch.read(layout, block, t, running, program.reads_input);
     clock.set(alive);
     for (int level = 0; level <= program.backward_levels;) {
+      crew.wait();
       for (int r = 0; r < program.returns; ++r)
         if (program.returned[r].level == level && matrices.returned[r].vectors)
-          return_gradient(layout, matrices, scratch, r, clock, rows.slots, rows.slots_row, alive);
+          return_gradient(layout, matrices, scratch, r, clock, rows.slots, rows.slots_row, alive, crew);
       int next = level + 1;
       while (next < program.backward_levels && !returns(program, next)) ++next;
+      crew.wait();
       if (level < program.backward_levels)
-        for_runs(layout, block, t, alive,
+        for_runs(layout, block, t, running,
                  [&](long first, long count) { run_levels(kernels.backward, level, next, rows.part(first, count)); });
       level = next;
     }
-    for (long j = 0; j < alive; ++j) {
+    for (long j = running.first; j < running.last; ++j) {
       if (call.x_gradient.data) {
         T* to = layout.of(call.x_gradient, t, block.row(j));
         const T* from = scratch.input_gradient + j * layout.input_width;
@@ -239,36 +250,13 @@ void backward_block(const Layout<T>& layout, const Kernels<T>& kernels, const Ma
                    program.sequence_gradient[s] ? scratch.sequence_gradients + (j * program.sequences + s) * width : nullptr,
                    call.units);
     }
-    bounds.apply(t);
+    bounds.apply(t, mine);
   }
-  for (long j = 0; j < block.count; ++j)
+  for (long j = mine.first; j < mine.last; ++j)
     for (int s = 0; s < program.states; ++s)
       if (call.initial_gradient[s].data)
         copy_row(layout.of(call.initial_gradient[s], block.row(j)), scratch.gradient + (j * program.states + s) * width,
                  layout.state_size(s));
-}
-
-// The rows of one thread, in blocks whose products fit its second-level cache.
-template <class T, class Work>
-void for_blocks(const Layout<T>& layout, const Team& team, Work work) {
-  const Call& call = layout.call;
-  const bool ragged = call.alive != 0;  // rows of like length to every thread
-  const long together = layout.together, groups = layout.groups();
-  const long first = ragged ? team.rank : team.first(groups) * together;
-  const long step = ragged ? team.size : 1;
-  const long count = ragged ? (call.batch - team.rank + team.size - 1) / team.size
-                            : std::min(team.last(groups) * together, call.batch) - first;
-  if (count <= 0) return;
-  const long row_bytes = layout.program.columns * layout.width * long(sizeof(T));
-  const long most = std::clamp(131072 / row_bytes, 24L, 96L);
-  const long pieces = (count + most - 1) / most;
-  thread_local Arena arena;
-  const long parts = (count + together - 1) / together;
-  for (long piece = 0; piece < pieces; ++piece) {
-    const long from = piece * parts / pieces * together, to = std::min((piece + 1) * parts / pieces * together, count);
-    if (from == to) continue;
-    work(Block{first + from * step, step, to - from}, arena);
-  }
 }
 
 template <class T>
@@ -279,15 +267,14 @@ void forward(const Call& call, const Kernels<T>& kernels) {
   Matrices<T>(layout, false, counter);
   Carver carver(shared.take(counter.used()));
   const Matrices<T> matrices(layout, false, carver);
+  const std::unique_ptr<Meeting[]> meetings(new Meeting[call.threads]);
   run_team(call.threads, [&](const Team& team) {
     matrices.pack(layout, kernels.derive, team);
     team.wait();
-    for_blocks(layout, team, [&](const Block& block, Arena& arena) {
-      Carver need;
-      Scratch<T>(layout, block.count, false, need);
-      Carver own(arena.take(need.used()));
-      forward_block(layout, kernels, matrices, Scratch<T>(layout, block.count, false, own), block);
-    });
+    for_blocks(layout, matrices, false, team, meetings.get(),
+               [&](const Block& block, const Scratch<T>& scratch, const Team& crew) {
+                 forward_block(layout, kernels, matrices, scratch, block, crew);
+               });
   });
 }
 

@@ -31,7 +31,8 @@ class Stream {
   void step(long number) {
     call_.origin = number;
     const FlushDenormals mode;
-    forward_block(layout_, kernels_, matrices_, scratch_, Block{0, 1, call_.batch});
+    Barrier alone;
+    forward_block(layout_, kernels_, matrices_, scratch_, Block{0, 1, call_.batch}, Team{0, 1, &alone});
   }
 
  private:
@@ -40,7 +41,7 @@ class Stream {
         kernels_(kernels),
         layout_(call_, *kernels.program),
         matrices_(layout_, false, carver),
-        scratch_(layout_, call.batch, false, carver) {}
+        scratch_(layout_, call.batch, 1, false, carver) {}
 
   Call call_;
   const Kernels<T> kernels_;

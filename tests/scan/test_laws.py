@@ -162,3 +162,22 @@ def test_the_number_of_threads_changes_no_bit(cell: Cell, ragged: bool, engine: 
         for threads in (2, 3):
             torch.set_num_threads(threads)
             assert_identical(evaluate(problem, inputs, engine), one)
+
+
+@EVERY_CELL
+@pytest.mark.parametrize("kind", ["full", "ragged", "masked"])
+def test_threads_that_share_the_rows_of_large_matrices_change_no_bit(cell: Cell, kind: str, engine: str) -> None:
+    """Few rows for so large matrices that the threads divide these; more threads than crews, of unlike size."""
+    for H, B, T in ((300, 2, 7), (400, 33, 3)):
+        runs = torch.rand(B, T, generator=torch.Generator().manual_seed(B)) < 0.7
+        problem = Problem(
+            cell, H=H, B=B, T=T, D=5, every=True, clip=0.5, truncate=2,
+            lengths=tuple(runs.sum(1).tolist()) if kind == "ragged" else None,
+            mask=tuple(tuple(row) for row in runs.tolist()) if kind == "masked" else None,
+        )  # fmt: skip
+        inputs = tensors(problem, DTYPE)
+        torch.set_num_threads(1)
+        one = evaluate(problem, inputs, engine)
+        for threads in (2, 7):
+            torch.set_num_threads(threads)
+            assert_identical(evaluate(problem, inputs, engine), one)
