@@ -40,6 +40,7 @@ class Layer:
         packed: hand the rows over as a `PackedSequence`; otherwise padding is computed like everything else.
         training: forward and backward; False is the forward under `torch.no_grad`.
         recompute: of a module of `ostinato.nn`: whether its backward pass runs pieces of the sequence again.
+        saved_dtype: likewise: what its backward pass needs is kept in.
     """
 
     steps_per_run = 1
@@ -58,6 +59,7 @@ class Layer:
         packed: bool = False,
         training: bool = True,
         recompute: bool = False,
+        saved_dtype: str | None = None,
         dtype: str = "float32",
     ) -> None:
         self.library, self.dtype, self.training, self.steps = library, getattr(torch, dtype), training, steps
@@ -65,6 +67,7 @@ class Layer:
         self.module = recurrent(
             library, kind, dtype, weights, input_size=input_size, hidden_size=hidden_size, num_layers=layers,
             bidirectional=bidirectional, **({"recompute": True} if recompute else {}),
+            **({"saved_dtype": saved_dtype} if saved_dtype else {}),
         )  # fmt: skip
         self.module.train(training)
         runs = torch.from_numpy(problems.valid(lengths or [steps] * batch, steps).T.copy()).unsqueeze(-1)
