@@ -27,14 +27,23 @@ long crews_of(const Layout<T>& layout, const Matrices<T>& matrices, long threads
   return std::clamp(layout.call.batch / rows, 1L, threads);
 }
 
+// Of so many crews, how many threads work: each reads a quarter of a megabyte of the matrices or more, or they would meet for
+// longer than they save. The others have nothing to do.
+template <class T>
+long working(const Matrices<T>& matrices, long crews, long threads) {
+  return std::min(threads, crews * std::max(matrices.bytes() >> 18, 1L));
+}
+
 // Calls `work(block, scratch, crew)` for the rows of this thread's crew, block by block.
 template <class T, class Work>
 void for_blocks(const Layout<T>& layout, const Matrices<T>& matrices, bool backward, const Team& team, Meeting* meetings,
                 Work work) {
   constexpr long kMostRows = 96;
   const Call& call = layout.call;
-  const long crews = crews_of(layout, matrices, team.size), number = team.rank * crews / team.size;
-  const auto leader = [&](long of) { return int((of * team.size + crews - 1) / crews); };
+  const long crews = crews_of(layout, matrices, team.size), threads = working(matrices, crews, team.size);
+  if (team.rank >= threads) return;
+  const long number = team.rank * crews / threads;
+  const auto leader = [&](long of) { return int((of * threads + crews - 1) / crews); };
   Meeting& meeting = meetings[number];
   const Team crew{team.rank - leader(number), leader(number + 1) - leader(number), &meeting.barrier};
 

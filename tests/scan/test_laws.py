@@ -146,6 +146,16 @@ def test_a_row_alone_is_the_row_in_its_batch(cell: Cell, backend: str, size: dic
     assert_close(got, want, DTYPE, batch.T)
 
 
+def assert_threads_agree(problem: Problem, dtype: torch.dtype, engine: str, numbers: tuple[int, ...]) -> None:
+    """Results and gradients on so many threads are those on one, bit for bit."""
+    inputs = tensors(problem, dtype)
+    torch.set_num_threads(1)
+    one = evaluate(problem, inputs, engine)
+    for threads in numbers:
+        torch.set_num_threads(threads)
+        assert_identical(evaluate(problem, inputs, engine), one)
+
+
 @REPRESENTATIVES
 @pytest.mark.parametrize("ragged", [False, True], ids=["full", "ragged"])
 def test_the_number_of_threads_changes_no_bit(cell: Cell, ragged: bool, engine: str) -> None:
@@ -156,12 +166,7 @@ def test_the_number_of_threads_changes_no_bit(cell: Cell, ragged: bool, engine: 
     ):  # fmt: skip
         steps = torch.randint(0, T + 1, (B,), generator=torch.Generator().manual_seed(B)).tolist()
         problem = Problem(cell, H=H, B=B, T=T, D=5, K=2, lengths=tuple(steps) if ragged else None, every=True)
-        inputs = tensors(problem, dtype)
-        torch.set_num_threads(1)
-        one = evaluate(problem, inputs, engine)
-        for threads in (2, 3):
-            torch.set_num_threads(threads)
-            assert_identical(evaluate(problem, inputs, engine), one)
+        assert_threads_agree(problem, dtype, engine, (2, 3))
 
 
 @EVERY_CELL
@@ -175,9 +180,4 @@ def test_threads_that_share_the_rows_of_large_matrices_change_no_bit(cell: Cell,
             lengths=tuple(runs.sum(1).tolist()) if kind == "ragged" else None,
             mask=tuple(tuple(row) for row in runs.tolist()) if kind == "masked" else None,
         )  # fmt: skip
-        inputs = tensors(problem, DTYPE)
-        torch.set_num_threads(1)
-        one = evaluate(problem, inputs, engine)
-        for threads in (2, 7):
-            torch.set_num_threads(threads)
-            assert_identical(evaluate(problem, inputs, engine), one)
+        assert_threads_agree(problem, DTYPE, engine, (2, 7))
