@@ -89,6 +89,8 @@ auto& place(Array& array, int k) {
 
 NB_MODULE(_engine, m) {
   current = runnable().front();
+  // whatever is alive when Python ends goes with it, calls that somebody keeps among it
+  nb::set_leak_warnings(false);
 
   nb::class_<Sequence>(m, "Sequence")
       .def(nb::init<Address, long, long, bool>(), "data"_a, "step"_a, "row"_a, "packed"_a);
