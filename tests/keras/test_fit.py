@@ -13,7 +13,7 @@ import pytest
 import torch
 
 import ostinato.keras
-from ostinato.keras import adam, direct, layers
+from ostinato.keras import adam, chain, direct, layers
 
 ROWS, STEPS, FEATURES = 22, 5, 3
 X = np.random.default_rng(1).standard_normal((ROWS, STEPS, FEATURES)).astype("float32")
@@ -120,20 +120,22 @@ def same(ours: dict[str, Any], theirs: dict[str, Any]) -> None:
 
 @pytest.fixture
 def paths(monkeypatch: pytest.MonkeyPatch) -> dict[str, int]:
-    """How often the fused update and a direct call of a layer were made."""
+    """How often the fused update was made, and how many layers ran without Keras' own call, in a chain or alone."""
     count = {"updates": 0, "calls": 0}
 
-    def counted(module: Any, name: str, key: str) -> None:
+    def counted(module: Any, name: str, key: str, number: Callable[[Any, Any], int]) -> None:
         function = getattr(module, name)
 
         def spy(*given: Any) -> Any:
-            count[key] += 1
-            return function(*given)
+            result = function(*given)
+            count[key] += number(given[0], result)
+            return result
 
         monkeypatch.setattr(module, name, spy)
 
-    counted(adam, "apply", "updates")
-    counted(direct, "call", "calls")
+    counted(adam, "apply", "updates", lambda *_: 1)
+    counted(direct, "call", "calls", lambda called, _: not isinstance(called, keras.Model))
+    counted(chain, "run", "calls", lambda _, result: 0 if result is None else result[1])
     return count
 
 

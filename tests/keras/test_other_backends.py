@@ -40,7 +40,7 @@ np.savez("found.npz", **found)
 TRAINING = """
 import keras, numpy as np
 from ostinato.cells import CELLS
-from ostinato.keras import layers
+from ostinato.keras import Sequential, layers
 keras.utils.set_random_seed(1)
 x = np.random.randn(16, 6, 4).astype("float32")
 for layer in (
@@ -48,7 +48,7 @@ for layer in (
     layers.Clockwork(4, modules=2), layers.SLSTM(4, heads=2, stateful=False), layers.ProjectedLSTM(4, projection=2),
     layers.Bidirectional(layers.PeepholeLSTM(4)), layers.DepthGatedLSTM(4), layers.RGLRU(4),
 ):
-    model = keras.Sequential([keras.Input((6, 4)), keras.layers.Masking(), layer, keras.layers.Dense(1)])
+    model = Sequential([keras.Input((6, 4)), keras.layers.Masking(), layer, keras.layers.Dense(1)])
     model.compile(keras.optimizers.Adam(0.02), "mse")
     y = x[:, :, :1] if getattr(layer, "return_sequences", False) else x[:, -1, :1]
     if not isinstance(layer, layers.Bidirectional):

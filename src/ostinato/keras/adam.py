@@ -17,6 +17,7 @@ from torch import Tensor
 from torch.optim.adam import adam
 
 from .loop import ON_TORCH
+from .variables import tensor_in
 
 _ADAM = type(keras.optimizers.Adam())
 
@@ -65,8 +66,8 @@ def apply(optimizer: Any, weights: Sequence[Tensor]) -> None:
     adam(
         list(weights),
         [weight.grad for weight in weights if weight.grad is not None],
-        [momentum.value for momentum in optimizer._momentums],
-        [velocity.value for velocity in optimizer._velocities],
+        [tensor_in(momentum) for momentum in optimizer._momentums],
+        [tensor_in(velocity) for velocity in optimizer._velocities],
         [],
         list(steps.unbind()),
         fused=True,

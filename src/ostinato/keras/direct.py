@@ -23,12 +23,23 @@ def serves(layer: Any, inputs: Any, dtype: str) -> bool:
     That is so for a built layer of a plain kind, whose input needs no conversion and carries no mask, whose weights are
     of the dtype it computes in, and whose output is in no loss.
     """
+    return is_plain(layer, dtype) and takes(inputs, dtype)
+
+
+def is_plain(layer: Any, dtype: str) -> bool:
+    """What `serves` asks of the layer."""
     return (
         (type(layer) in _PLAIN or (isinstance(layer, Recurrent) and layer.unchanged))
-        and type(inputs) is torch.Tensor
         and layer.built
         and layer.activity_regularizer is None
         and layer.compute_dtype == layer.variable_dtype == dtype
+    )
+
+
+def takes(inputs: Any, dtype: str) -> bool:
+    """What `serves` asks of the inputs."""
+    return (
+        type(inputs) is torch.Tensor
         and inputs.dtype is _DTYPES.get(dtype)
         and not inputs.is_meta
         and getattr(inputs, "_keras_mask", None) is None

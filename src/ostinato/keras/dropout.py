@@ -26,27 +26,43 @@ class Dropout(keras.layers.Dropout):  # type: ignore[misc]
 
     def call(self, inputs: Any, training: bool = False) -> Any:
         """The inputs, in training with a share of `rate` set to zero and the others scaled up."""
-        threshold = round(self.rate * _LEVELS)
-        if not training or not 0 < threshold < _LEVELS or not _drawn_here(inputs):
+        if not training or not self.draws or not _drawn_here(inputs):
             return super().call(inputs, training=training)
-        return inputs * self._noise(inputs, threshold).expand(inputs.shape)
+        noise = inputs.new_empty(self.shape_for(inputs))
+        return inputs * self.draw(noise, words_for(noise)).expand(inputs.shape)
 
-    def _noise(self, inputs: Tensor, threshold: int) -> Tensor:
-        """Zeros and `1 / share kept`, of the noise's shape."""
+    @property
+    def draws(self) -> bool:
+        """Whether the rate lets some numbers pass, and not all."""
+        return 0 < self._threshold < _LEVELS
+
+    @property
+    def _threshold(self) -> int:
+        rate: float = self.rate
+        return round(rate * _LEVELS)
+
+    def shape_for(self, inputs: Tensor) -> list[int]:
+        """The shape of the noise that inputs are multiplied by, which may have to be expanded."""
         shape = self.noise_shape or inputs.shape
-        noise = inputs.new_empty([inputs.shape[i] if size is None else size for i, size in enumerate(shape)])
-        # 64 bits at a time, of which the generator fills all
-        words = torch.empty(-(-noise.numel() // 4), dtype=torch.int64)
+        return [inputs.shape[i] if size is None else size for i, size in enumerate(shape)]
+
+    def draw(self, noise: Tensor, words: Tensor) -> Tensor:
+        """Fill the noise with zeros and `1 / share kept`; the words, which `words_for` makes, with random bits."""
         words.random_(torch.iinfo(torch.int64).min, None, generator=self._generator())
         bits = words.view(torch.int16)[: noise.numel()].view(noise.shape)
-        torch.ge(bits, threshold - _LEVELS // 2, out=noise)
-        return noise.mul_(_LEVELS / (_LEVELS - threshold))
+        torch.ge(bits, self._threshold - _LEVELS // 2, out=noise)
+        return noise.mul_(_LEVELS / (_LEVELS - self._threshold))
 
     def _generator(self) -> torch.Generator | None:
         if self.seed is None and self.noise_shape is None:
             return None
         seed = int(self.seed_generator.next().sum())
         return torch.Generator().manual_seed(seed & 0xFFFFFFFF)
+
+
+def words_for(noise: Tensor) -> Tensor:
+    """Room for the random bits of a noise: 64 at a time, of which the generator fills all."""
+    return torch.empty(-(-noise.numel() // 4), dtype=torch.int64)
 
 
 def _drawn_here(inputs: Any) -> bool:

@@ -8,7 +8,7 @@ import keras
 import torch
 from keras.src.models import functional as keras_functional
 
-from . import direct
+from . import chain, direct
 from .loop import ON_TORCH
 from .training import Training
 
@@ -20,12 +20,35 @@ class Sequential(Training, keras.Sequential):  # type: ignore[misc]
     Arguments, `fit`, callbacks, metrics and saving are Keras'; results are equal up to rounding.
     """
 
+    def __call__(self, *args: Any, **kwargs: Any) -> Any:
+        """As in Keras."""
+        training = kwargs.get("training")
+        if len(args) == len(kwargs) == 1 and isinstance(training, bool) and self._is_plain_for(args[0]):
+            return direct.call(self, args[0], training)
+        return super().__call__(*args, **kwargs)
+
+    def _is_plain_for(self, inputs: Any) -> bool:
+        """Whether no layer asks for anything of what Keras does around a call."""
+        dtype = self.compute_dtype
+        return (
+            type(self).call is Sequential.call
+            and self.activity_regularizer is None
+            and direct.takes(inputs, dtype)
+            and self._is_chain_for(inputs)
+            and all(direct.is_plain(layer, dtype) for layer in self.layers)
+        )
+
     def call(self, inputs: Any, training: Any = None, mask: Any = None, **kwargs: Any) -> Any:
         """As in Keras: each layer's output goes into the next layer."""
         if mask is not None or kwargs or not self._is_chain_for(inputs):
             return super().call(inputs, training=training, mask=mask, **kwargs)
-        dtype = self.compute_dtype
-        for layer in self.layers:
+        dtype, layers, position = self.compute_dtype, self.layers, 0
+        while position < len(layers):
+            if training and (done := chain.run(self, layers[position:], inputs)) is not None:
+                inputs, position = done[0], position + done[1]
+                continue
+            layer = layers[position]
+            position += 1
             if direct.serves(layer, inputs, dtype):
                 inputs = direct.call(layer, inputs, bool(training))
             elif layer._call_has_training_arg and training is not None:

@@ -94,9 +94,17 @@ class Recurrent:
 
     def scan_weights(self, dtype: torch.dtype) -> Weights:
         """The weights as a scan takes them; the matrices are views of Keras' own (features, gates * units)."""
+        return self.as_weights([tensor_of(variable, dtype) for variable in self.scan_variables()])
+
+    def scan_variables(self) -> list[Any]:
+        """The variables that `scan_weights` are made of."""
         cell = self.cell
-        kernel, recurrent = tensor_of(cell.kernel, dtype), tensor_of(cell.recurrent_kernel, dtype)
-        bias = None if cell.bias is None else tensor_of(cell.bias, dtype)
+        return [one for one in (cell.kernel, cell.recurrent_kernel, cell.bias) if one is not None]
+
+    def as_weights(self, tensors: Sequence[Tensor]) -> Weights:
+        """Views of tensors of the shapes of `scan_variables`, as a scan takes them."""
+        kernel, recurrent, *rest = tensors
+        bias = rest[0] if rest else None
         # A GRU that resets after the product keeps both biases in one variable (2, gates * units).
         beside_kernel, beside_recurrent = bias.unbind(0) if bias is not None and bias.dim() == 2 else (bias, None)
         return Weights(kernel.T, recurrent.T, beside_kernel, beside_recurrent, order=self.gate_order)
@@ -138,11 +146,11 @@ class Recurrent:
                 f"{self.name} got sequences of the shape {tuple(sequences.shape)} (batch, steps, features), "
                 "with 0 steps; a recurrent layer needs at least 1"
             )
-        if initial_state is None and mask is None and self._only_scans(sequences, training):
+        if initial_state is None and mask is None and self.only_scans(sequences, training):
             return loop.run_plain(self, sequences, training)
         return super().call(sequences, initial_state=initial_state, mask=mask, training=training)  # type: ignore[misc]
 
-    def _only_scans(self, sequences: Any, training: bool) -> bool:
+    def only_scans(self, sequences: Any, training: bool) -> bool:
         """Whether a call is a scan and nothing else: no states kept, no dropout masks drawn, nothing cast."""
         cell: Any = self.cell
         return (

@@ -2,38 +2,66 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from functools import wraps
 from typing import Any
 
 import keras
 import torch
 
-from . import adam
+from . import adam, chain
+from .loop import ON_TORCH
+from .variables import tensor_in
 
 
 class Training:
-    """Training of a Keras model: `train_step` as Keras has it, with Adam's update by torch's fused kernel.
+    """Training of a Keras model: `train_step` as Keras has it, with less work around the kernels.
 
-    Where the optimizer asks for more, or the loop runs elsewhere, the step is Keras' own; so is that of a subclass with
-    a `train_step` of its own.
+    Chains of recurrent layers are one operation, and Adam's update is torch's fused kernel. Where the optimizer asks
+    for more, or the loop runs elsewhere, the step is Keras' own; so is that of a subclass with a `train_step` of its
+    own.
     """
 
-    def train_step(self: Any, data: Any) -> dict[str, Any]:
+    @wraps(keras.Model.fit)
+    def fit(self: Any, *args: Any, **kwargs: Any) -> Any:
+        try:
+            return super().fit(*args, **kwargs)  # type: ignore[misc]
+        finally:
+            chain.release(self)
+
+    def train_step(self: Any, *data: Any) -> Any:
         """One step on a batch; the values of the metrics."""
-        variables = self.trainable_weights
-        if not variables or not adam.serves(self.optimizer, variables) or torch.compiler.is_compiling():
-            return dict(super().train_step(data))  # type: ignore[misc]
+        if not ON_TORCH or torch.compiler.is_compiling():
+            return super().train_step(*data)  # type: ignore[misc]
+        with chain.training_step():
+            variables = self.trainable_weights
+            if variables and adam.serves(self.optimizer, variables):
+                return self._step_with_adam(*data, variables)
+            return super().train_step(*data)  # type: ignore[misc]
+
+    def _step_with_adam(self: Any, data: Any, variables: Sequence[Any]) -> Any:
         x, y, sample_weight = keras.utils.unpack_x_y_sample_weight(data)
         y_pred = self(x, training=True) if self._call_has_training_arg else self(x)
-        weights = [variable.value for variable in variables]
+        weights = [tensor_in(variable) for variable in variables]
         for weight in weights:
             weight.grad = None
         loss = self._compute_loss(x=x, y=y, y_pred=y_pred, sample_weight=sample_weight, training=True)
         rows = next(part for part in keras.tree.flatten(x) if part is not None).shape[0]
-        self._loss_tracker.update_state(loss, sample_weight=rows)
+        _track(self._loss_tracker, loss, rows)
         loss.backward()
         if adam.fits(weights):
             adam.apply(self.optimizer, weights)
         else:
             with torch.no_grad():
                 self.optimizer.apply([weight.grad for weight in weights], variables)
-        return dict(self.compute_metrics(x, y, y_pred, sample_weight=sample_weight))
+        return self.compute_metrics(x, y, y_pred, sample_weight=sample_weight)
+
+
+def _track(tracker: Any, loss: torch.Tensor, rows: int) -> None:
+    """`tracker.update_state(loss, sample_weight=rows)`, which for one number comes to two sums."""
+    if type(tracker) is not keras.metrics.Mean or loss.dim() or loss.dtype != tensor_in(tracker.total).dtype:
+        tracker.update_state(loss, sample_weight=rows)
+        return
+    with torch.no_grad():
+        tensor_in(tracker.total).add_(loss * rows)
+        tensor_in(tracker.count).add_(rows)

@@ -3,7 +3,7 @@
 from .bounds import SavedDtype
 from .cpu import KERNEL_DTYPES
 from .dispatch import Backend, Choice, choose, run, scan, watch
-from .flow import Flow, record
+from .flow import Flow, record, recording
 from .lowest import lowest
 from .parameters import Parameter, Structure, Values, projects
 from .preservation import check_steps_are_alike, norm_preserving
@@ -34,6 +34,7 @@ __all__ = [
     "norm_preserving",
     "projects",
     "record",
+    "recording",
     "release_workspace",
     "run",
     "scan",

@@ -80,7 +80,7 @@ def _features_contiguous(tensor: Tensor) -> Tensor:
     return tensor if tensor.stride(-1) == 1 or tensor.shape[-1] == 1 else tensor.contiguous()
 
 
-def _sequence(tensor: Tensor, layout: str, offset: int = 0) -> Any:
+def sequence(tensor: Tensor, layout: str, offset: int = 0) -> Any:
     address = tensor.data_ptr() + offset * tensor.element_size()
     if layout == "packed":
         return _engine.Sequence(address, 0, tensor.stride(0), True)
@@ -128,7 +128,7 @@ class Caller:
         last = len(given) - sum(map(len, request.sequences))
         addressable = [_features_contiguous(request.x)]
         addressable += [t.resolve_neg() if t.dim() == 2 else t.contiguous().resolve_neg() for t in given[1:last]]
-        addressable += [_features_contiguous(sequence) for sequence in given[last:]]
+        addressable += [_features_contiguous(one) for one in given[last:]]
         if any(one is not other for one, other in zip(given, addressable, strict=True)):
             request = request.bind(addressable)
         self.request = request
@@ -181,11 +181,11 @@ class Caller:
             call.alive, call.tokens = self.ragged.alive.data_ptr(), self.ragged.tokens.data_ptr()
         if request.mask is not None:
             call.mask, (call.mask_row, call.mask_step) = request.mask.data_ptr(), request.mask.stride()
-        call.x = _sequence(request.x, request.layout)
+        call.x = sequence(request.x, request.layout)
         for state, y in zip(self.outputs_of, found, strict=True):
-            call.set_y(state, _sequence(y, request.layout, direction * request.state_size(state)))
-        for k, sequence in enumerate(request.sequences[direction]):
-            call.set_sequence(k, _sequence(sequence, request.layout))
+            call.set_y(state, sequence(y, request.layout, direction * request.state_size(state)))
+        for k, further in enumerate(request.sequences[direction]):
+            call.set_sequence(k, sequence(further, request.layout))
         blocks = request.program.blocks
         call.blocks = _blocks(request.cell, (blocks["W"], blocks["U"]), request.order(direction))
         for k, weight in enumerate((w.W, w.U, *w.matrices)):
@@ -212,11 +212,18 @@ class Caller:
         """Of the output sequences those that the request asks for, in its order."""
         return tuple(found[self.outputs_of.index(state)] for state in self.request.outputs)
 
-    def forward(self, found: Sequence[Tensor], finals: Sequence[Tensor], leases: Sequence[Lease | None]) -> None:
+    def forward_calls(
+        self, found: Sequence[Tensor], finals: Sequence[Tensor], leases: Sequence[Lease | None]
+    ) -> Iterator[Any]:
+        """For each direction the call of the forward pass."""
         for direction, lease in enumerate(leases):
             call = self.call(direction, found, lease)
             for s, final in enumerate(finals):
                 call.set_final(s, matrix(final[direction]))
+            yield call
+
+    def forward(self, found: Sequence[Tensor], finals: Sequence[Tensor], leases: Sequence[Lease | None]) -> None:
+        for call in self.forward_calls(found, finals, leases):
             _engine.forward(call)
 
     def backward(
@@ -225,16 +232,24 @@ class Caller:
     ) -> list[Tensor | None]:  # fmt: skip
         """The gradients of `request.tensors()`, None where not wanted."""
         found = self.gradients(wanted)
-        for direction, call in enumerate(self.backward_calls(outputs, leases, y_gradients, found)):
+        for call in self.whole_backward_calls(outputs, leases, y_gradients, final_gradients, found):
+            _engine.backward(call)
+        return found.tensors
+
+    def whole_backward_calls(
+        self, outputs: Sequence[Tensor], leases: Sequence[Lease], y_gradients: Sequence[Tensor | None],
+        final_gradients: Sequence[Tensor | None], into: Gradients,
+    ) -> Iterator[Any]:  # fmt: skip
+        """For each direction the call of the backward pass."""
+        for direction, call in enumerate(self.backward_calls(outputs, leases, y_gradients, into)):
             for s, gradient in enumerate(final_gradients):
                 if gradient is not None:
                     call.set_final_gradient(s, matrix(_features_contiguous(gradient)[direction]))
-            for s, gradient in enumerate(found.states):
+            for s, gradient in enumerate(into.states):
                 if gradient is not None:
                     call.set_initial_gradient(s, matrix(gradient[direction]))
-            ask_for_weights(call, self.request.weights[direction], found.weights[direction])
-            _engine.backward(call)
-        return found.tensors
+            ask_for_weights(call, self.request.weights[direction], into.weights[direction])
+            yield call
 
     def gradients(self, wanted: Sequence[bool]) -> Gradients:
         """Room for the gradients of `request.tensors()`."""
@@ -267,18 +282,18 @@ class Caller:
             call = self.call(direction, outputs, lease)
             call.truncate, call.clip = request.truncate, request.clip
             for state, flow in enumerate(flows):
-                call.set_flow(state, _sequence(flow, request.layout, direction * request.state_size(state)))
+                call.set_flow(state, sequence(flow, request.layout, direction * request.state_size(state)))
             for state, gradient in zip(request.outputs, y_gradients, strict=True):
                 if gradient is not None:
                     call.set_y_gradient(
-                        state, _sequence(gradient, request.layout, direction * request.state_size(state))
+                        state, sequence(gradient, request.layout, direction * request.state_size(state))
                     )
             if into.x is not None:
-                call.x_gradient = _sequence(into.x, request.layout)
+                call.x_gradient = sequence(into.x, request.layout)
                 call.add_to_x_gradient = direction > 0
             for k, gradient in enumerate(into.sequences[direction]):
                 if gradient is not None:
-                    call.set_sequence_gradient(k, _sequence(gradient, request.layout))
+                    call.set_sequence_gradient(k, sequence(gradient, request.layout))
             yield call
 
     def _flows(self) -> list[Tensor]:

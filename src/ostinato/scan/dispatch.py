@@ -17,6 +17,9 @@ from .request import ActivationLike, Layout, Padding, Request, Weights, make_req
 
 Backend = Literal["cpu", "reference"]
 
+#: Output sequences and final states.
+Results = tuple[tuple[Tensor, ...], tuple[Tensor, ...]]
+
 
 @dataclass(frozen=True)
 class Choice:
@@ -138,15 +141,21 @@ def watch() -> Iterator[list[Choice]]:
         _watchers.remove(taken)
 
 
-def run(request: Request, backend: Backend | None = None) -> tuple[tuple[Tensor, ...], tuple[Tensor, ...]]:
-    """The sequences of `request.outputs`, and the final states; see `scan`."""
-    return _run(request, backend)
-
-
-def _run_eagerly(request: Request, backend: Backend | None) -> tuple[tuple[Tensor, ...], tuple[Tensor, ...]]:
-    choice = choose(request, backend)
+def tell(choice: Choice) -> None:
+    """Have everybody who watches know of a scan that runs."""
     for taken in _watchers:
         taken.append(choice)
+
+
+def run(request: Request, backend: Backend | None = None) -> Results:
+    """The sequences of `request.outputs`, and the final states; see `scan`."""
+    # the wrapper that keeps the compiler out of a function costs as much as a small layer's input product
+    return _outside(request, backend) if torch.compiler.is_compiling() else _run(request, backend)
+
+
+def _run(request: Request, backend: Backend | None) -> Results:
+    choice = choose(request, backend)
+    tell(choice)
     if choice.backend == "reference":
         return reference.run(request)
     if request.mask is None or request.padding == "repeat":
@@ -157,6 +166,4 @@ def _run_eagerly(request: Request, backend: Backend | None) -> tuple[tuple[Tenso
     return tuple(torch.where(mask.unsqueeze(-1), y, 0) for y in found), states
 
 
-_run: Callable[[Request, Backend | None], tuple[tuple[Tensor, ...], tuple[Tensor, ...]]] = torch.compiler.disable(
-    _run_eagerly
-)
+_outside: Callable[[Request, Backend | None], Results] = torch.compiler.disable(_run)

@@ -43,6 +43,11 @@ def record() -> Iterator[list[Flow]]:
         _recorders.remove(taken)
 
 
+def recording() -> bool:
+    """Whether a `record` block is open."""
+    return bool(_recorders)
+
+
 def recorded(request: Request) -> Request:
     """The request, with a flow for all that record now."""
     if not _recorders:
