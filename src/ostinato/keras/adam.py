@@ -14,7 +14,6 @@ from typing import Any
 import keras
 import torch
 from torch import Tensor
-from torch.optim.adam import adam
 
 from .loop import ON_TORCH
 from .variables import tensor_in
@@ -61,22 +60,22 @@ def fits(weights: Sequence[Tensor]) -> bool:
 @torch.no_grad()
 def apply(optimizer: Any, weights: Sequence[Tensor]) -> None:
     """One step of an optimizer that `serves` these weights, from their gradients."""
-    done = int(optimizer.iterations)
-    steps = torch.full((len(weights),), float(done), dtype=torch.float32)
-    adam(
+    iterations = tensor_in(optimizer.iterations)
+    number = int(iterations) + 1
+    # what torch.optim.Adam(fused=True) comes down to, behind checks that take as long as the update
+    torch._fused_adam_(
         list(weights),
         [weight.grad for weight in weights if weight.grad is not None],
         [tensor_in(momentum) for momentum in optimizer._momentums],
         [tensor_in(velocity) for velocity in optimizer._velocities],
         [],
-        list(steps.unbind()),
-        fused=True,
-        amsgrad=False,
+        [torch.tensor(float(number))] * len(weights),
+        lr=float(optimizer.learning_rate),
         beta1=optimizer.beta_1,
         beta2=optimizer.beta_2,
-        lr=float(optimizer.learning_rate),
         weight_decay=0.0,
-        eps=optimizer.epsilon / math.sqrt(1 - optimizer.beta_2 ** (done + 1)),
+        eps=optimizer.epsilon / math.sqrt(1 - optimizer.beta_2**number),
+        amsgrad=False,
         maximize=False,
     )
-    optimizer.iterations.assign(done + 1)
+    iterations.add_(1)
