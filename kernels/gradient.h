@@ -8,16 +8,18 @@ namespace OSTINATO_SET {
 
 // Tokens in a chunk: its panel of columns stays in the first-level cache.
 constexpr long kChunk = 384 / kMostVectors;
+// Entries of the vectors that stand side by side, token after token: what a tile reads in one go.
+constexpr long kGroup = tile_rows(kMostVectors);
 // Entries of the vectors at a time: with those of a chunk they stay in the second-level cache.
-constexpr long kBand = 256;
+constexpr long kBand = 256 / kGroup * kGroup;
 
 template <class T, int M, int N>
-void outer_tile(const T* a, long a_row, long depth, const T* b, T* c, long c_row) {
+void outer_tile(const T* a, long depth, const T* b, T* c, long c_row) {
   using V = Vector<T>;
   V sum[M][N];
   for (int m = 0; m < M; ++m)
     for (int n = 0; n < N; ++n) sum[m][n] = load<V>(c + m * c_row + n * lanes<V>);
-  for (long k = 0; k < depth; ++k, a += a_row, b += N * lanes<V>) {
+  for (long k = 0; k < depth; ++k, a += kGroup, b += N * lanes<V>) {
     V right[N];
     for (int n = 0; n < N; ++n) right[n] = load<V>(b + n * lanes<V>);
     for (int m = 0; m < M; ++m) {
@@ -30,9 +32,9 @@ void outer_tile(const T* a, long a_row, long depth, const T* b, T* c, long c_row
 }
 
 template <class T>
-using OuterTile = void (*)(const T*, long, long, const T*, T*, long);
+using OuterTile = void (*)(const T*, long, const T*, T*, long);
 
-template <class T, int N, int M = tile_rows(N)>
+template <class T, int N, int M = kGroup>
 OuterTile<T> find_outer(int m) {
   if constexpr (M == 1)
     return outer_tile<T, 1, N>;
@@ -65,8 +67,6 @@ class WeightGradient {
       if (wanted(k)) depth_ += layout.size_of(product.term[k].vector);
     // enough pieces of work for several threads, and each large enough to be worth adding up
     while (splits_ * panels_.count < 12 && splits_ < 8 && layout.tokens() >= splits_ * 512) splits_ *= 2;
-    // an odd number of cache lines, so that rows do not fall on the same few places of the cache
-    vectors_row_ = rounded(depth_, 32) + 16;
     sums_ = carver.array<T>(splits_ * (depth_ + 1) * columns_);
   }
 
@@ -74,7 +74,7 @@ class WeightGradient {
   long panels() const { return panels_.count; }
 
   // How much room `sum` needs for a chunk.
-  long packed_size() const { return kChunk * (panels_.vectors * lanes<Vector<T>> + vectors_row_); }
+  long packed_size() const { return kChunk * panels_.vectors * lanes<Vector<T>> + (kChunk + 1) * rounded(depth_, kGroup); }
 
   // One range of tokens, for panels first..last.
   void sum(long split, long first, long last, T* packed) const {
@@ -85,18 +85,21 @@ class WeightGradient {
     long t = 0;
     while (t + 1 < layout_.call.steps && layout_.tokens_before(t + 1) <= from) ++t;
     T* const vectors = packed + kChunk * panels_.vectors * lanes<Vector<T>>;
+    T* const line = vectors + kChunk * rounded(depth_, kGroup);
     for (long token = from; token < to;) {
       const long count = std::min(kChunk, to - token);
       for (long k = 0; k < count; ++k) {
         while (token + k >= layout_.tokens_before(t + 1)) ++t;
         const long row = token + k - layout_.tokens_before(t);
-        T* to = vectors + k * vectors_row_;
+        T* to = line;
         for (int term = 0; term < product_.terms; ++term) {
           if (!wanted(term)) continue;
           const long size = layout_.size_of(product_.term[term].vector);
           copy_row(to, vector(product_.term[term].vector, t, row), size);
           to += size;
         }
+        for (long group = 0; group * kGroup < depth_; ++group)
+          std::memcpy(vectors + (group * kChunk + k) * kGroup, line + group * kGroup, kGroup * sizeof(T));
       }
       pack(token, count, first, last, sums, packed);
       for (long row = 0; row < depth_; row += kBand) {
@@ -206,17 +209,18 @@ class WeightGradient {
   void sum_rows(long p, Range rows, long count, const T* vectors, T* sums, const T* panel) const {
     const int n = panels_.width(p);
     T* c = sums + panels_.first(p) * lanes<Vector<T>>;
-    const long size = rows.last - rows.first, pieces = (size + tile_rows(n) - 1) / tile_rows(n);
-    for (long piece = 0; piece < pieces; ++piece) {
-      const long row = rows.first + piece * size / pieces, next = rows.first + (piece + 1) * size / pieces;
-      find_outer<T>(int(next - row), n)(vectors + row, vectors_row_, count, panel, c + row * columns_, columns_);
+    for (long row = rows.first, next; row < rows.last; row = next) {
+      const long group = row / kGroup;
+      next = std::min((group + 1) * kGroup, rows.last);
+      find_outer<T>(int(next - row), n)(vectors + group * kChunk * kGroup + row % kGroup, count, panel,
+                                        c + row * columns_, columns_);
     }
   }
 
   const Layout<T>& layout_;
   const Product& product_;
   const Panels panels_;
-  long columns_ = 0, depth_ = 0, splits_ = 1, vectors_row_ = 0;
+  long columns_ = 0, depth_ = 0, splits_ = 1;
   T* sums_ = nullptr;
 };
 
