@@ -14,7 +14,7 @@ import pytest
 import torch
 
 from ostinato import scan
-from ostinato.keras import Sequential, chain, layers
+from ostinato.keras import Sequential, chain, layers, models
 
 STEPS, FEATURES = 10, 3
 
@@ -186,6 +186,72 @@ def test_outside_of_a_training_step_there_is_no_chain(lengths: list[int]) -> Non
     model.predict(data(8), verbose=0)
     model.evaluate(data(8), targets(model, 8), verbose=0)
     assert not lengths
+
+
+def _with_shortcut(x: Any) -> Any:
+    y = layers.Dropout(0.2)(layers.LSTM(5, return_sequences=True)(x))
+    y = layers.Dropout(0.2)(layers.GRU(4)(y))
+    return layers.Add()([layers.Dense(1)(y), layers.Dense(1)(layers.Flatten()(x))])
+
+
+def _two_branches(x: Any) -> Any:
+    left = layers.LSTM(4)(layers.LSTM(5, return_sequences=True)(x))
+    return layers.Concatenate()([left, layers.GRU(4)(layers.GRU(5, return_sequences=True)(x))])
+
+
+def _used_twice(x: Any) -> Any:
+    below, above = layers.LSTM(5, return_sequences=True), layers.LSTM(4)
+    return layers.Add()([above(below(x)), above(below(layers.Lambda(lambda one: -one)(x)))])
+
+
+def _seen_between(x: Any) -> Any:
+    y = layers.LSTM(5, return_sequences=True)(x)
+    return [y, layers.LSTM(4)(y)]
+
+
+def _read_between(x: Any) -> Any:
+    y = layers.LSTM(5, return_sequences=True)(x)
+    return layers.Concatenate()([layers.LSTM(4)(y), layers.Flatten()(y)])
+
+
+def _masked(x: Any) -> Any:
+    return layers.LSTM(4)(layers.LSTM(5, return_sequences=True)(layers.Masking()(x)))
+
+
+def _with_states(x: Any) -> Any:
+    y, *states = layers.LSTM(5, return_sequences=True, return_state=True)(x)
+    return layers.LSTM(5)(y, initial_state=states)
+
+
+#: Graphs, and the lengths of the chains in one step through them.
+GRAPHS: list[tuple[Callable[[Any], Any], list[int]]] = [
+    (_with_shortcut, [4]),
+    (_two_branches, [2, 2]),
+    (_used_twice, []),
+    (_seen_between, [1, 1]),
+    (_read_between, [1, 1]),
+    (_masked, []),
+    (_with_states, []),
+]
+
+
+@pytest.mark.parametrize(("graph", "chains"), GRAPHS, ids=[graph.__name__ for graph, _ in GRAPHS])
+def test_chains_in_a_graph(graph: Callable[[Any], Any], chains: list[int], lengths: list[int]) -> None:
+    def run() -> tuple[list[float], list[np.ndarray]]:
+        keras.utils.set_random_seed(5)
+        inputs = layers.Input((STEPS, FEATURES))
+        model = models.Functional(inputs, graph(inputs))
+        model.compile(keras.optimizers.Adam(0.01, clipnorm=1.0), "mse")
+        shapes = model.output_shape if isinstance(model.output_shape, list) else [model.output_shape]
+        expected = [np.random.default_rng(1).normal(size=(8, *shape[1:])) for shape in shapes]
+        y = expected if len(shapes) > 1 else expected[0]
+        losses = [np.atleast_1d(model.train_on_batch(data(8), y))[0] for _ in range(3)]
+        return losses, model.get_weights()
+
+    ours = run()
+    assert sorted(lengths) == sorted(chains * 3)
+    with one_by_one():
+        assert_same(ours, run())
 
 
 def _changes() -> dict[str, Callable[[Any], Any]]:

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from ..keras import Model, callbacks, layers, losses, optimizers, utils
+from ..keras import callbacks, layers, losses, models, optimizers, utils
 from .settings import Settings
 
 #: The Keras layer of each cell.
@@ -64,7 +64,7 @@ def build(settings: Settings, window: int, features: int) -> Any:
         outputs = layers.Add()([change, linear])
     else:
         outputs = layers.Dense(settings.horizon)(x)
-    return Model(inputs, outputs)
+    return models.Functional(inputs, outputs)
 
 
 def train(

@@ -57,6 +57,11 @@ def training_step() -> Iterator[None]:
         _local.used = outer
 
 
+def is_open() -> bool:
+    """Whether a training step runs."""
+    return getattr(_local, "used", None) is not None
+
+
 def run(model: Any, layers: Sequence[Any], inputs: Tensor) -> tuple[Tensor, int] | None:
     """Run the chain that layers of a model begin with, in training.
 

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections import Counter
+from collections.abc import Sequence
+from functools import cached_property
 from typing import Any
 
 import keras
@@ -72,6 +75,58 @@ class Sequential(Training, keras.Sequential):  # type: ignore[misc]
 @keras.saving.register_keras_serializable(package="ostinato")
 class Functional(Training, keras_functional.Functional):  # type: ignore[misc]
     """The class of `keras.Model(inputs, outputs)`, whose training steps are made with less work around them."""
+
+    def _run_through_graph(self, inputs: Any, operation_fn: Any = lambda op: op, call_fn: Any = None) -> Any:
+        if call_fn is not None or not chain.is_open():
+            return super()._run_through_graph(inputs, operation_fn, call_fn)
+        done: set[Any] = set()
+        return super()._run_through_graph(
+            inputs, lambda op: operation_fn(_InChain(self, op, self._lines.get(op, ()), done))
+        )
+
+    @cached_property
+    def _lines(self) -> dict[Any, list[Any]]:
+        """For each layer that is used once, it and the layers behind it that read its output and nothing else reads."""
+        readers: dict[int, list[Any]] = {}
+        nodes = [node for level in self._nodes_by_depth.values() for node in level if not node.is_input]
+        for node in nodes:
+            for tensor in node.input_tensors:
+                readers.setdefault(id(tensor), []).append(node)
+        shown = {id(tensor) for tensor in self.outputs}
+        used = Counter(node.operation for node in nodes)
+
+        def line(node: Any) -> list[Any]:
+            if used[node.operation] > 1 or len(node.input_tensors) != 1:
+                return []
+            behind = readers.get(id(node.outputs[0]), [])
+            ends = len(node.outputs) != 1 or len(behind) != 1 or id(node.outputs[0]) in shown
+            return [node.operation] if ends else [node.operation, *line(behind[0])]
+
+        return {node.operation: line(node) for node in nodes}
+
+
+_TRAINING = {"training": True}
+
+
+class _InChain:
+    """A layer in a graph, which runs with those behind it where they are a chain; these hand its output on then."""
+
+    def __init__(self, model: Any, layer: Any, line: Sequence[Any], done: set[Any]) -> None:
+        self._model, self._layer, self._line, self._done = model, layer, line, done
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._layer, name)
+
+    def __call__(self, *args: Any, **kwargs: Any) -> Any:
+        if self._layer in self._done:
+            return args[0]
+        plain = len(args) == 1 and type(args[0]) is torch.Tensor
+        if self._line and plain and {name: value for name, value in kwargs.items() if value is not None} == _TRAINING:
+            found = chain.run(self._model, self._line, args[0])
+            if found is not None:
+                self._done.update(self._line[1 : found[1]])
+                return found[0]
+        return self._layer(*args, **kwargs)
 
 
 _OURS = {"Functional": Functional, "Sequential": Sequential}
