@@ -37,13 +37,13 @@ class Sequential(Training, keras.Sequential):  # type: ignore[misc]
             type(self).call is Sequential.call
             and self.activity_regularizer is None
             and direct.takes(inputs, dtype)
-            and self._is_chain_for(inputs)
+            and self._is_straight_for(inputs)
             and all(direct.is_plain(layer, dtype) for layer in self.layers)
         )
 
     def call(self, inputs: Any, training: Any = None, mask: Any = None, **kwargs: Any) -> Any:
         """As in Keras: each layer's output goes into the next layer."""
-        if mask is not None or kwargs or not self._is_chain_for(inputs):
+        if mask is not None or kwargs or not self._is_straight_for(inputs):
             return super().call(inputs, training=training, mask=mask, **kwargs)
         dtype, layers, position = self.compute_dtype, self.layers, 0
         while position < len(layers):
@@ -60,7 +60,7 @@ class Sequential(Training, keras.Sequential):  # type: ignore[misc]
                 inputs = layer(inputs)
         return inputs
 
-    def _is_chain_for(self, inputs: Any) -> bool:
+    def _is_straight_for(self, inputs: Any) -> bool:
         """Whether nothing is to be done between the layers, nor to the inputs in front of them."""
         return (
             ON_TORCH
@@ -105,9 +105,6 @@ class Functional(Training, keras_functional.Functional):  # type: ignore[misc]
         return {node.operation: line(node) for node in nodes}
 
 
-_TRAINING = {"training": True}
-
-
 class _InChain:
     """A layer in a graph, which runs with those behind it where they are a chain; these hand its output on then."""
 
@@ -120,8 +117,9 @@ class _InChain:
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
         if self._layer in self._done:
             return args[0]
-        plain = len(args) == 1 and type(args[0]) is torch.Tensor
-        if self._line and plain and {name: value for name, value in kwargs.items() if value is not None} == _TRAINING:
+        given = {name: value for name, value in kwargs.items() if value is not None}
+        plain = len(args) == 1 and type(args[0]) is torch.Tensor and given == {"training": True}
+        if self._line and plain:
             found = chain.run(self._model, self._line, args[0])
             if found is not None:
                 self._done.update(self._line[1 : found[1]])
