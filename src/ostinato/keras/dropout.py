@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import keras
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -28,7 +29,7 @@ class Dropout(keras.layers.Dropout):  # type: ignore[misc]
         """The inputs, in training with a share of `rate` set to zero and the others scaled up."""
         if not training or not self.draws or not _drawn_here(inputs):
             return super().call(inputs, training=training)
-        noise = inputs.new_empty(self.shape_for(inputs))
+        noise = torch.empty(self.shape_for(inputs), dtype=inputs.dtype)
         return inputs * self.draw(noise, words_for(noise)).expand(inputs.shape)
 
     @property
@@ -49,9 +50,12 @@ class Dropout(keras.layers.Dropout):  # type: ignore[misc]
     def draw(self, noise: Tensor, words: Tensor) -> Tensor:
         """Fill the noise with zeros and `1 / share kept`; the words, which `words_for` makes, with random bits."""
         words.random_(torch.iinfo(torch.int64).min, None, generator=self._generator())
-        bits = words.view(torch.int16)[: noise.numel()].view(noise.shape)
-        torch.ge(bits, self._threshold - _LEVELS // 2, out=noise)
-        return noise.mul_(_LEVELS / (_LEVELS - self._threshold))
+        numbers = noise.numpy()
+        bits = words.numpy().view(np.int16)[: numbers.size].reshape(numbers.shape)
+        scale = numbers.dtype.type(_LEVELS / (_LEVELS - self._threshold))
+        # by NumPy, since torch would wake its threads for it, which takes longer
+        np.multiply(bits >= self._threshold - _LEVELS // 2, scale, out=numbers)
+        return noise
 
     def _generator(self) -> torch.Generator | None:
         if self.seed is None and self.noise_shape is None:
