@@ -9,7 +9,7 @@ from typing import Any
 import keras
 import torch
 
-from . import adam, chain
+from . import adam, chain, loss
 from .loop import ON_TORCH
 from .variables import tensor_in
 
@@ -18,8 +18,7 @@ class Training:
     """Training of a Keras model: `train_step` as Keras has it, with less work around the kernels.
 
     Chains of recurrent layers are one operation, and Adam's update is torch's fused kernel. Where the optimizer asks
-    for more, or the loop runs elsewhere, the step is Keras' own; so is that of a subclass with a `train_step` of its
-    own.
+    for more, its update is Keras' own. A subclass may have a `train_step` or a `compute_loss` of its own.
     """
 
     @wraps(keras.Model.fit)
@@ -28,6 +27,14 @@ class Training:
             return super().fit(*args, **kwargs)  # type: ignore[misc]
         finally:
             chain.release(self)
+
+    @wraps(keras.Model.compute_loss)
+    def compute_loss(
+        self: Any, x: Any = None, y: Any = None, y_pred: Any = None, sample_weight: Any = None, training: bool = True
+    ) -> Any:
+        if loss.serves(self, y, y_pred, sample_weight):
+            return loss.value(self, y, y_pred)
+        return super().compute_loss(x, y, y_pred, sample_weight, training)  # type: ignore[misc]
 
     def train_step(self: Any, *data: Any) -> Any:
         """One step on a batch; the values of the metrics."""
@@ -45,10 +52,10 @@ class Training:
         weights = [tensor_in(variable) for variable in variables]
         for weight in weights:
             weight.grad = None
-        loss = self._compute_loss(x=x, y=y, y_pred=y_pred, sample_weight=sample_weight, training=True)
+        total = self._compute_loss(x=x, y=y, y_pred=y_pred, sample_weight=sample_weight, training=True)
         rows = next(part for part in keras.tree.flatten(x) if part is not None).shape[0]
-        _track(self._loss_tracker, loss, rows)
-        loss.backward()
+        _track(self._loss_tracker, total, rows)
+        total.backward()
         if adam.fits(weights):
             adam.apply(self.optimizer, weights)
         else:
@@ -57,11 +64,11 @@ class Training:
         return self.compute_metrics(x, y, y_pred, sample_weight=sample_weight)
 
 
-def _track(tracker: Any, loss: torch.Tensor, rows: int) -> None:
-    """`tracker.update_state(loss, sample_weight=rows)`, which for one number comes to two sums."""
-    if type(tracker) is not keras.metrics.Mean or loss.dim() or loss.dtype != tensor_in(tracker.total).dtype:
-        tracker.update_state(loss, sample_weight=rows)
+def _track(tracker: Any, number: torch.Tensor, rows: int) -> None:
+    """`tracker.update_state(number, sample_weight=rows)`, which for one number comes to two sums."""
+    if type(tracker) is not keras.metrics.Mean or number.dim() or number.dtype != tensor_in(tracker.total).dtype:
+        tracker.update_state(number, sample_weight=rows)
         return
     with torch.no_grad():
-        tensor_in(tracker.total).add_(loss * rows)
+        tensor_in(tracker.total).add_(number * rows)
         tensor_in(tracker.count).add_(rows)
