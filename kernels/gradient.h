@@ -12,6 +12,8 @@ constexpr long kChunk = 384 / kMostVectors;
 constexpr long kGroup = tile_rows(kMostVectors);
 // Entries of the vectors at a time: with those of a chunk they stay in the second-level cache.
 constexpr long kBand = 256 / kGroup * kGroup;
+// Numbers that the sums over several ranges of tokens may take.
+constexpr long kSums = 1 << 20;
 
 template <class T, int M, int N>
 void outer_tile(const T* a, long depth, const T* b, T* c, long c_row) {
@@ -66,8 +68,9 @@ class WeightGradient {
     for (int k = 0; k < product.terms; ++k)
       if (wanted(k)) depth_ += layout.size_of(product.term[k].vector);
     // enough pieces of work for several threads, and each large enough to be worth adding up
-    while (splits_ * panels_.count < 12 && splits_ < 8 && layout.tokens() >= splits_ * 512) splits_ *= 2;
-    sums_ = carver.array<T>(splits_ * (depth_ + 1) * columns_);
+    const long size = (depth_ + 1) * columns_;
+    while (splits_ < 8 && layout.tokens() >= splits_ * 512 && 2 * splits_ * size <= kSums) splits_ *= 2;
+    sums_ = carver.array<T>(splits_ * size);
   }
 
   long splits() const { return splits_; }
@@ -226,15 +229,19 @@ class WeightGradient {
 
 template <class T>
 void sum_weights(const WeightGradient<T>& weights, int columns, const Team& team, std::atomic<long>& next) {
-  const long ranges = weights.splits() >= 2 * team.size ? 1 : std::min(weights.panels(), long(team.size));
+  const long splits = weights.splits();  // a power of two
+  // as few ranges of panels as give every thread as many pieces as the others, since each lays out the vectors anew
+  long ranges = splits >= 2 * team.size ? 1 : team.size;
+  for (long half = splits; half % 2 == 0 && ranges % 2 == 0; half /= 2) ranges /= 2;
+  ranges = std::min(weights.panels(), ranges);
   thread_local Arena arena;
   T* packed = static_cast<T*>(arena.take(weights.packed_size() * sizeof(T)));
-  for (long item; (item = next.fetch_add(1)) < weights.splits() * ranges;) {
+  for (long item; (item = next.fetch_add(1)) < splits * ranges;) {
     const long split = item / ranges, range = item % ranges;
     weights.sum(split, range * weights.panels() / ranges, (range + 1) * weights.panels() / ranges, packed);
   }
   team.wait();
-  if (weights.splits() > 1) {
+  if (splits > 1) {
     weights.add_splits(team);
     team.wait();
   }
