@@ -62,6 +62,35 @@ def test_numerical_gradients(cell: Cell, engine: str) -> None:
     assert torch.autograd.gradcheck(*_differentiable(problem, engine), fast_mode=True)
 
 
+GRADIENTS = {
+    "one number": lambda w: w.flatten()[0].expand_as(w),  # what a sum hands back, without memory of its own
+    "features apart": lambda w: w.transpose(-1, -2).contiguous().transpose(-1, -2),
+    "rows apart": lambda w: w.repeat_interleave(2, dim=-2)[..., ::2, :],
+}
+
+
+@EVERY_CELL
+@pytest.mark.parametrize("laid", GRADIENTS.values(), ids=GRADIENTS)
+@pytest.mark.parametrize("recompute", [None, 2], ids=["whole", "in pieces"])
+def test_gradients_may_come_laid_out_in_any_way(
+    cell: Cell, laid: Callable[[torch.Tensor], torch.Tensor], recompute: int | None, engine: str
+) -> None:
+    problem = Problem(cell, H=5, B=3, T=4, D=2, K=2, every=True, recompute=recompute)
+    results = []
+    for tight in (False, True):
+        given = leaves(problem, DTYPE)
+        out = {name: one for name, one in forward(problem, given, engine).items() if one.requires_grad}
+        generator = torch.Generator().manual_seed(1)
+        weights = [laid(torch.randn(one.shape, generator=generator, dtype=DTYPE)) for one in out.values()]
+        wrt = wanting(given)
+        found = torch.autograd.grad(
+            [*out.values()], [*wrt.values()], [w.contiguous() if tight else w for w in weights],
+            allow_unused=True, materialize_grads=True,
+        )  # fmt: skip
+        results.append(dict(zip(wrt, found, strict=True)))
+    assert_identical(*results)
+
+
 @JUDGED
 @pytest.mark.parametrize("ragged", RAGGED.values(), ids=RAGGED)
 def test_numerical_gradients_of_ragged_rows(cell: Cell, ragged: dict[str, object], backend: str) -> None:

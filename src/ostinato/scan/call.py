@@ -80,6 +80,14 @@ def _features_contiguous(tensor: Tensor) -> Tensor:
     return tensor if tensor.stride(-1) == 1 or tensor.shape[-1] == 1 else tensor.contiguous()
 
 
+def readable(gradients: Sequence[Tensor | None]) -> list[Tensor | None]:
+    """Gradients as the engine reads them: copies of those whose features do not stand side by side.
+
+    A call holds addresses, so whoever makes it holds these until it has run.
+    """
+    return [None if gradient is None else _features_contiguous(gradient) for gradient in gradients]
+
+
 def sequence(tensor: Tensor, layout: str, offset: int = 0) -> Any:
     address = tensor.data_ptr() + offset * tensor.element_size()
     if layout == "packed":
@@ -232,6 +240,7 @@ class Caller:
     ) -> list[Tensor | None]:  # fmt: skip
         """The gradients of `request.tensors()`, None where not wanted."""
         found = self.gradients(wanted)
+        y_gradients, final_gradients = readable(y_gradients), readable(final_gradients)
         for call in self.whole_backward_calls(outputs, leases, y_gradients, final_gradients, found):
             _engine.backward(call)
         return found.tensors
@@ -240,11 +249,11 @@ class Caller:
         self, outputs: Sequence[Tensor], leases: Sequence[Lease], y_gradients: Sequence[Tensor | None],
         final_gradients: Sequence[Tensor | None], into: Gradients,
     ) -> Iterator[Any]:  # fmt: skip
-        """For each direction the call of the backward pass."""
+        """For each direction the call of the backward pass, from `readable` gradients."""
         for direction, call in enumerate(self.backward_calls(outputs, leases, y_gradients, into)):
             for s, gradient in enumerate(final_gradients):
                 if gradient is not None:
-                    call.set_final_gradient(s, matrix(_features_contiguous(gradient)[direction]))
+                    call.set_final_gradient(s, matrix(gradient[direction]))
             for s, gradient in enumerate(into.states):
                 if gradient is not None:
                     call.set_initial_gradient(s, matrix(gradient[direction]))
@@ -274,9 +283,9 @@ class Caller:
         y_gradients: Sequence[Tensor | None],
         into: Gradients,
     ) -> Iterator[Any]:
-        """For each direction the call of the backward pass, without the gradients of states and weights."""
+        """For each direction the call of the backward pass, from `readable` gradients of the outputs, without the
+        gradients of states and weights."""
         request = self.request
-        y_gradients = [None if g is None else _features_contiguous(g) for g in y_gradients]
         flows = self._flows()
         for direction, lease in enumerate(leases):
             call = self.call(direction, outputs, lease)

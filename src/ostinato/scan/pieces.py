@@ -15,7 +15,7 @@ import torch
 from torch import Tensor
 
 from . import _engine
-from .call import Caller, Gradients, ask_for_weights, matrix
+from .call import Caller, Gradients, ask_for_weights, matrix, readable
 from .saved import Saved
 from .workspace import Lease
 
@@ -70,7 +70,7 @@ def backward(
 
     Running again writes the outputs where they are, the same ones.
     """
-    into = caller.gradients(wanted)
+    into, y_gradients = caller.gradients(wanted), readable(y_gradients)
     leases = [caller.lease(_pieces(caller, direction)) for direction in range(len(kept))]
     for direction, call in enumerate(caller.backward_calls(outputs, leases, y_gradients, into)):
         states = [

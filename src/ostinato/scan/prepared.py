@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from torch import Tensor
 
 from . import _engine, dispatch
-from .call import Caller, Gradients, sequence
+from .call import Caller, Gradients, readable, sequence
 from .request import Request
 
 
@@ -36,7 +36,9 @@ class Prepared:
         """
         self._choice = dispatch.choose(request, "cpu")
         caller = Caller(request)
-        if request.in_pieces or caller.request is not request:
+        given = [*outputs, *finals]
+        moved = caller.request is not request or any(a is not b for a, b in zip(given, readable(given), strict=True))
+        if request.in_pieces or moved:
             raise RuntimeError("only a scan in one piece, of tensors that the kernels read where they are, is prepared")
         found, self.finals = caller.outputs()
         self.outputs = caller.asked(found)
