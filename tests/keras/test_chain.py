@@ -14,7 +14,7 @@ import pytest
 import torch
 
 from ostinato import scan
-from ostinato.keras import Sequential, chain, layers, models
+from ostinato.keras import Sequential, chain, from_keras, layers, models
 
 STEPS, FEATURES = 10, 3
 
@@ -460,17 +460,56 @@ def test_inputs_that_do_not_fit_are_refused_as_by_keras() -> None:
 def test_nothing_is_held_after_fit() -> None:
     model = model_of(NETWORKS["lstm"])
     model.train_on_batch(data(8), targets(model, 8))
-    assert chain._plans[model]
+    assert vars(model)[chain._PLANS]
     model.fit(data(), targets(model), verbose=0)
-    assert model not in chain._plans
+    assert chain._PLANS not in vars(model)
 
 
 def test_a_model_that_nobody_holds_goes() -> None:
     model = model_of(NETWORKS["lstm"])
+    # a graph of another model leads from the input's layer to this one
+    outer = keras.Model(model.inputs, layers.Dense(2)(model(model.inputs[0])))
     model.train_on_batch(data(8), targets(model, 8))
-    plan = weakref.ref(next(iter(chain._plans[model].values())))
+    plan = weakref.ref(next(iter(vars(model)[chain._PLANS].values())))
     there = weakref.ref(model)
-    del model
+    del model, outer
     gc.collect()
     assert there() is None
     assert plan() is None
+
+
+def test_gradients_that_somebody_keeps_stay() -> None:
+    kept: list[tuple[torch.Tensor, torch.Tensor]] = []
+
+    class Keeping(Sequential):  # type: ignore[misc]
+        def compute_loss(self, *args: Any, **kwargs: Any) -> Any:
+            loss = super().compute_loss(*args, **kwargs)
+            if loss.requires_grad and not loss.is_meta:
+                weights = [variable.value for variable in self.trainable_weights]
+                found = torch.autograd.grad(loss, weights, retain_graph=True)
+                kept.extend((one, one.clone()) for one in found)
+            return loss
+
+    model = Keeping([keras.Input((STEPS, FEATURES)), *NETWORKS["lstm"]()])
+    model.compile("adam", "mse")
+    for _ in range(3):
+        model.train_on_batch(data(8), targets(model, 8))
+    assert kept
+    assert all(torch.equal(one, copy) for one, copy in kept)
+
+
+@pytest.mark.parametrize("argument", ["mask", "initial_state"])
+def test_what_a_graph_gives_a_layer_is_not_lost(argument: str) -> None:
+    rows = 8
+    given = {
+        "mask": torch.arange(STEPS).expand(rows, -1) % 3 > 0,
+        "initial_state": [torch.ones(rows, 4), torch.ones(rows, 4)],
+    }
+    inputs = keras.Input((STEPS, FEATURES))
+    x = keras.layers.LSTM(5, return_sequences=True)(inputs)
+    x = keras.layers.LSTM(4)(x, **{argument: given[argument]})
+    model = from_keras(keras.Model(inputs, layers.Dense(1)(x)))
+    model.compile("sgd", "mse")
+    y = np.ones((rows, 1), "float32")
+    before = model.test_on_batch(data(rows), y)
+    assert model.train_on_batch(data(rows), y) == pytest.approx(before, rel=1e-6)

@@ -261,6 +261,31 @@ def test_a_train_step_of_the_users_own(paths: dict[str, int]) -> None:
     assert paths["updates"] == 6
 
 
+@pytest.mark.parametrize("adding", ["model", "layer"])
+def test_losses_added_in_a_step_are_gone_in_the_next(adding: str) -> None:
+    found = []
+    for base in (ostinato.keras.Sequential, keras.Sequential):
+
+        class Adding(base):  # type: ignore[misc, valid-type]
+            def compute_loss(self, x: Any = None, y: Any = None, y_pred: Any = None, *rest: Any, **more: Any) -> Any:
+                adds = self if adding == "model" else self.layers[-1]
+                adds.add_loss(0.1 * keras.ops.mean(y_pred**2))
+                return super().compute_loss(x, y, y_pred, *rest, **more)
+
+        found.append(fitted(NETWORKS["stack"][0](Adding)))
+    same(*found)
+
+
+def test_layers_that_are_activations_know_that_they_train() -> None:
+    found = []
+    for base in (ostinato.keras.Sequential, keras.Sequential):
+        noise = keras.layers.GaussianNoise(1.0, seed=3)
+        keras.utils.set_random_seed(0)
+        behind = [keras.layers.Activation(noise), keras.layers.Dense(1, activation=keras.layers.Dropout(0.5, seed=4))]
+        found.append(fitted(base([keras.Input((STEPS, FEATURES)), layers.LSTM(4), *behind])))
+    same(*found)
+
+
 def test_train_on_batch_and_predict() -> None:
     build, _ = NETWORKS["stack"]
     found = []

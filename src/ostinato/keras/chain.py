@@ -15,7 +15,6 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from operator import attrgetter
 from typing import Any
-from weakref import WeakKeyDictionary
 
 import torch
 from torch import Tensor
@@ -40,8 +39,9 @@ _OPTIONS = {
     ),
 }  # fmt: skip
 
-#: By model and the name of the chain's first layer.
-_plans: WeakKeyDictionary[Any, dict[str, _Plan]] = WeakKeyDictionary()
+#: Where a model holds its plans, by the name of the chain's first layer: what it alone holds goes with it, where a plan
+#: in a table beside the models would hold layers that lead back to one of them.
+_PLANS = "_plans_of_chains"
 _local = threading.local()
 
 
@@ -71,7 +71,7 @@ def run(model: Any, layers: Sequence[Any], inputs: Tensor) -> tuple[Tensor, int]
     used = getattr(_local, "used", None)
     if used is None or not _is_recurrent(layers[0]) or scan.recording():
         return None
-    plans = _plans.setdefault(model, {})
+    plans: dict[str, _Plan] = vars(model).setdefault(_PLANS, {})
     name = layers[0].name
     plan = plans.get(name)
     if plan in used:  # its buffers hold what this step still needs
@@ -90,7 +90,7 @@ def run(model: Any, layers: Sequence[Any], inputs: Tensor) -> tuple[Tensor, int]
 def release(model: Any) -> None:
     """Give back what the chains of a model, and of those in it, hold."""
     for layer in model._flatten_layers():
-        _plans.pop(layer, None)
+        vars(layer).pop(_PLANS, None)
 
 
 def _is_recurrent(layer: Any) -> bool:
@@ -229,14 +229,16 @@ class _Plan:
         return link.output.clone() if link.factor is None else link.output * link.factor
 
     def backward(self, gradient: Tensor) -> list[Tensor | None]:
-        """The gradients of the inputs, if they want one, and of `variables()`, from that of the output."""
+        """The gradients of the inputs, if they want one, and of `variables()`, from that of the output.
+
+        They stand in the plan's buffers.
+        """
         self._links[-1].incoming.copy_(gradient)
         for link in reversed(self._links):
             if link.factor is not None:
                 link.incoming.mul_(link.factor)
             link.prepared.backward()
-        x_gradient = None if self._x_gradient is None else self._x_gradient.clone()
-        return [x_gradient, *(one for link in self._links for one in link.gradients)]
+        return [self._x_gradient, *(one for link in self._links for one in link.gradients)]
 
     def again(self, inputs: Tensor) -> Tensor:
         """The output of the last forward pass, by the layers one by one."""
@@ -291,7 +293,11 @@ class _Run(torch.autograd.Function):
         if not ctx.spent and not torch.is_grad_enabled():
             ctx.spent = True
             found = plan.backward(gradient)
-            return (None, *(one if want else None for one, want in zip(found, wanted, strict=True)))
+            # copies, since whoever gets them may keep them
+            return (
+                None,
+                *(one.clone() if want and one is not None else None for one, want in zip(found, wanted, strict=True)),
+            )
         with torch.enable_grad():
             x = inputs.view_as(inputs)
             output = plan.again(x)

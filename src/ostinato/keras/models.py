@@ -27,8 +27,16 @@ class Sequential(Training, keras.Sequential):  # type: ignore[misc]
         """As in Keras."""
         training = kwargs.get("training")
         if len(args) == len(kwargs) == 1 and isinstance(training, bool) and self._is_plain_for(args[0]):
-            return direct.call(self, args[0], training)
+            return self._call_plainly(args[0], training)
         return super().__call__(*args, **kwargs)
+
+    def _call_plainly(self, inputs: Any, training: bool) -> Any:
+        context = self._get_call_context()  # clears the losses of the last call, if nobody calls this model
+        try:
+            context.set_value("training", training)  # for layers within a layer, as its activation
+            return direct.call(self, inputs, training)
+        finally:
+            self._maybe_reset_call_context()
 
     def _is_plain_for(self, inputs: Any) -> bool:
         """Whether no layer asks for anything of what Keras does around a call."""
@@ -96,7 +104,9 @@ class Functional(Training, keras_functional.Functional):  # type: ignore[misc]
         used = Counter(node.operation for node in nodes)
 
         def line(node: Any) -> list[Any]:
-            if used[node.operation] > 1 or len(node.input_tensors) != 1:
+            given = {name for name, value in node.arguments.kwargs.items() if value is not None}
+            plain = len(node.input_tensors) == len(node.arguments.args) == 1 and given <= {"training"}
+            if used[node.operation] > 1 or not plain:
                 return []
             behind = readers.get(id(node.outputs[0]), [])
             ends = len(node.outputs) != 1 or len(behind) != 1 or id(node.outputs[0]) in shown
