@@ -5,12 +5,14 @@ from __future__ import annotations
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
-from itertools import permutations
+from functools import partial
+from itertools import count, permutations
 from threading import Barrier
 
 import pytest
 import torch
 from torch.autograd import forward_ad
+from torch.utils.checkpoint import checkpoint
 
 from ostinato.cells import CELLS, Cell
 from ostinato.scan import Weights, scan
@@ -89,6 +91,50 @@ def test_gradients_may_come_laid_out_in_any_way(
         )  # fmt: skip
         results.append(dict(zip(wrt, found, strict=True)))
     assert_identical(*results)
+
+
+@pytest.mark.parametrize("recompute", [None, 2], ids=["whole", "in pieces"])
+@REPRESENTATIVES
+def test_what_is_saved_may_be_packed_and_laid_out_anew(cell: Cell, recompute: int | None, engine: str) -> None:
+    problem = Problem(cell, T=5, recompute=recompute)
+    unpacked: list[int] = []
+
+    def unpack(packed: tuple[int, torch.Tensor]) -> torch.Tensor:
+        number, tensor = packed
+        unpacked.append(number)
+        return tensor.mT if tensor.dim() > 1 else tensor
+
+    numbers = count()
+    with torch.autograd.graph.saved_tensors_hooks(
+        lambda t: (next(numbers), t.detach().mT.contiguous() if t.dim() > 1 else t.detach()), unpack
+    ):
+        found = evaluate(problem, tensors(problem), engine)
+    assert_close(found, oracle(problem), DTYPE, problem.T)
+    assert len(unpacked) == len(set(unpacked))  # each once, as checkpoints ask
+
+
+@REPRESENTATIVES
+def test_checkpoints(cell: Cell, engine: str) -> None:
+    problem = Problem(cell)
+    results = []
+    for kept in (True, False):
+        given = leaves(problem)
+        run = partial(forward, problem, given, engine)
+        out = run() if kept else checkpoint(run, use_reentrant=False)
+        sum(one.square().sum() for one in out.values() if one.requires_grad).backward()
+        results.append({name: one.grad for name, one in given.items() if one.grad is not None})
+    assert_identical(*results)
+
+
+def test_a_further_sequence_may_overlap_itself() -> None:
+    cell = CELLS["depth_gated_lstm"]
+    problem = Problem(cell, H=5, B=1, T=3)
+    given = tensors(problem)
+    windows = torch.randn(7, dtype=DTYPE).unfold(0, 5, 1).unsqueeze(0)
+    (name,) = [one for one in problem.entering if one != "x"]
+    assert given[name].shape == windows.shape
+    results = [evaluate(problem, {**given, name: windows}, backend, [name]) for backend in ("cpu", "reference")]
+    assert_close(*results, DTYPE, problem.T)
 
 
 @JUDGED

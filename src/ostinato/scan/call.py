@@ -80,12 +80,12 @@ def _features_contiguous(tensor: Tensor) -> Tensor:
     return tensor if tensor.stride(-1) == 1 or tensor.shape[-1] == 1 else tensor.contiguous()
 
 
-def readable(gradients: Sequence[Tensor | None]) -> list[Tensor | None]:
-    """Gradients as the engine reads them: copies of those whose features do not stand side by side.
+def readable(sequences: Sequence[Tensor | None]) -> list[Tensor | None]:
+    """Sequences and states as the engine reads them: copies of those whose features do not stand side by side.
 
     A call holds addresses, so whoever makes it holds these until it has run.
     """
-    return [None if gradient is None else _features_contiguous(gradient) for gradient in gradients]
+    return [None if one is None else _features_contiguous(one) for one in sequences]
 
 
 def sequence(tensor: Tensor, layout: str, offset: int = 0) -> Any:
@@ -263,10 +263,12 @@ class Caller:
     def gradients(self, wanted: Sequence[bool]) -> Gradients:
         """Room for the gradients of `request.tensors()`."""
         request = self.request
-        found = [
-            torch.empty_like(one) if want else None for one, want in zip(request.tensors()[1:], wanted[1:], strict=True)
-        ]
-        found.insert(0, empty(request.x.shape, request.x) if wanted[0] else None)
+        given, sequences = request.tensors(), sum(map(len, request.sequences))
+        found: list[Tensor | None] = [empty(request.x.shape, request.x) if wanted[0] else None]
+        for k in range(1, len(given)):
+            # of a sequence features stand side by side, which they might not where it overlaps itself
+            strides = torch.contiguous_format if k >= len(given) - sequences else torch.preserve_format
+            found.append(torch.empty_like(given[k], memory_format=strides) if wanted[k] else None)
         rest = iter(found)
         return Gradients(
             tensors=found,

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from . import _engine, pieces, reference
-from .call import Caller, kernel
+from .call import Caller, kernel, readable
 from .request import Request
 
 #: What the kernels compute in.
@@ -71,7 +71,8 @@ class _Scan(torch.autograd.Function):
     @staticmethod
     def backward(ctx: Any, *gradients: Tensor | None) -> tuple[Tensor | None, ...]:
         count = len(ctx.needs_input_grad) - 1
-        tensors, found = ctx.saved_tensors[:count], ctx.saved_tensors[count:]
+        saved = ctx.saved_tensors  # once: hooks may unpack them, in another layout than they were packed
+        tensors, found = saved[:count], [one for one in readable(saved[count:]) if one is not None]
         request = ctx.form.bind(tensors)
         wanted = ctx.needs_input_grad[1:]
         y_gradients, final_gradients = gradients[: len(request.outputs)], gradients[len(request.outputs) :]
