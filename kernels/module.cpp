@@ -85,6 +85,20 @@ auto& place(Array& array, int k) {
   return array[k];
 }
 
+// What sets a place of one of a call's arrays, or one of its sequences.
+template <auto array>
+void set_matrix(Call& call, int k, Address data, long row, long column) {
+  place(call.*array, k) = {data, row, column};
+}
+template <auto array>
+void set_sequence(Call& call, int k, Address data, long step, long row, bool packed) {
+  place(call.*array, k) = {data, step, row, packed};
+}
+template <auto member>
+void set_input(Call& call, Address data, long step, long row, bool packed) {
+  call.*member = {data, step, row, packed};
+}
+
 }  // namespace
 
 NB_MODULE(_engine, m) {
@@ -92,11 +106,9 @@ NB_MODULE(_engine, m) {
   // whatever is alive when Python ends goes with it, calls that somebody keeps among it
   nb::set_leak_warnings(false);
 
-  nb::class_<Sequence>(m, "Sequence")
-      .def(nb::init<Address, long, long, bool>(), "data"_a, "step"_a, "row"_a, "packed"_a);
-  nb::class_<Matrix>(m, "Matrix").def(nb::init<Address, long, long>(), "data"_a, "row"_a, "column"_a);
   nb::class_<Call>(m, "Call")
       .def(nb::init<>())
+      .def("copy", [](const Call& c) { return c; })
       .def_rw("cell", &Call::cell)
       .def_rw("phi", &Call::phi)
       .def_rw("sigma", &Call::sigma)
@@ -118,29 +130,29 @@ NB_MODULE(_engine, m) {
       .def_rw("mask", &Call::mask)
       .def_rw("mask_row", &Call::mask_row)
       .def_rw("mask_step", &Call::mask_step)
-      .def_rw("x", &Call::x)
       .def_rw("blocks", &Call::blocks)
       .def_rw("reach", &Call::reach)
       .def_rw("bias", &Call::bias)
       .def_rw("parameters", &Call::parameters)
       .def_rw("slots", &Call::slots)
-      .def_rw("x_gradient", &Call::x_gradient)
       .def_rw("truncate", &Call::truncate)
       .def_rw("clip", &Call::clip)
       .def_rw("bias_gradient", &Call::bias_gradient)
       .def_rw("parameters_gradient", &Call::parameters_gradient)
       .def("piece", &Call::piece, "first"_a, "steps"_a)
-      .def("set_weights", [](Call& c, int k, const Matrix& m) { place(c.weights, k) = m; })
-      .def("set_weights_gradient", [](Call& c, int k, const Matrix& m) { place(c.weights_gradient, k) = m; })
-      .def("set_initial", [](Call& c, int k, const Matrix& m) { place(c.initial, k) = m; })
-      .def("set_final", [](Call& c, int k, const Matrix& m) { place(c.final, k) = m; })
-      .def("set_initial_gradient", [](Call& c, int k, const Matrix& m) { place(c.initial_gradient, k) = m; })
-      .def("set_final_gradient", [](Call& c, int k, const Matrix& m) { place(c.final_gradient, k) = m; })
-      .def("set_y", [](Call& c, int k, const Sequence& s) { place(c.y, k) = s; })
-      .def("set_y_gradient", [](Call& c, int k, const Sequence& s) { place(c.y_gradient, k) = s; })
-      .def("set_flow", [](Call& c, int k, const Sequence& s) { place(c.flow, k) = s; })
-      .def("set_sequence", [](Call& c, int k, const Sequence& s) { place(c.sequences, k) = s; })
-      .def("set_sequence_gradient", [](Call& c, int k, const Sequence& s) { place(c.sequences_gradient, k) = s; });
+      .def("set_weights", set_matrix<&Call::weights>)
+      .def("set_weights_gradient", set_matrix<&Call::weights_gradient>)
+      .def("set_initial", set_matrix<&Call::initial>)
+      .def("set_final", set_matrix<&Call::final>)
+      .def("set_initial_gradient", set_matrix<&Call::initial_gradient>)
+      .def("set_final_gradient", set_matrix<&Call::final_gradient>)
+      .def("set_x", set_input<&Call::x>)
+      .def("set_x_gradient", set_input<&Call::x_gradient>)
+      .def("set_y", set_sequence<&Call::y>)
+      .def("set_y_gradient", set_sequence<&Call::y_gradient>)
+      .def("set_flow", set_sequence<&Call::flow>)
+      .def("set_sequence", set_sequence<&Call::sequences>)
+      .def("set_sequence_gradient", set_sequence<&Call::sequences_gradient>);
 
   nb::class_<Line>(m, "Line")
       .def(nb::init<bool, long, Address, nb::object, nb::object, nb::object>(), "is_double"_a, "input_size"_a, "input"_a,

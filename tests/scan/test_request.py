@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import gc
+import weakref
+from dataclasses import fields
 from typing import Any
 
 import pytest
@@ -90,6 +93,8 @@ WRONG = {
 
 @pytest.mark.parametrize("given, words", WRONG.values(), ids=WRONG)
 def test_what_does_not_fit_is_named(given: dict[str, Any], words: list[str]) -> None:
+    for fitting in (valid(), packed(), _scaled(ZERO, ZERO)):
+        make_request(**fitting)  # which is remembered
     for function in (make_request, scan):
         with pytest.raises(ValueError) as caught:
             function(**given)
@@ -137,3 +142,83 @@ def test_every_tensor_that_may_want_a_gradient_is_listed() -> None:
     listed = make_request(**given).tensors()
     wanted = [given["x"], STATE, given["weights"][0].W, given["weights"][0].U, *given["weights"][0].parameters]
     assert {id(t) for t in listed} == {id(t) for t in wanted}
+
+
+@cell(gates="i f g o", states="h c", phi="tanh", sigma="sigmoid")
+def another(gate: Any, state: Any, phi: Any, sigma: Any) -> Any:
+    """An LSTM whose output gate acts before the activation."""
+    c = sigma(gate.f) * state.c + sigma(gate.i) * phi(gate.g)
+    return phi(sigma(gate.o) * c), c
+
+
+#: For each argument two values that are told apart; what equals in Python need not be the same.
+PAIRS: dict[str, tuple[Any, Any]] = {
+    "x": (torch.zeros(3, 4, 2), torch.zeros(2, 4, 2)),
+    "layout": ("batch", "time"),
+    "reverse": ((False,), (True,)),
+    "padding": ("zero", "repeat"),
+    "activations": ({"phi": "tanh"}, {"phi": "relu"}),
+    "functions": ({"phi": torch.tanh}, {"phi": torch.relu}),
+    "outputs": (["h"], ["h", "c"]),
+    "truncate": (None, 2),
+    "clip": (1, 0.5),
+    "recompute": (True, 1),
+    "saved_dtype": ("bfloat16", "float16"),
+    "initial_state": (None, [STATE, STATE]),
+    "lengths": ([1, 2, 3], [3, 2, 1]),
+    "mask": (torch.tensor([[True, False, True, True]] * 3), torch.tensor([[True, True, False, True]] * 3)),
+    "b": (None, torch.zeros(20)),
+    "order": (("i", "f", "g", "o"), ("o", "f", "g", "i")),
+    "cell": (CELLS["lstm"], another),
+}
+
+
+@pytest.mark.parametrize("turned", [False, True], ids=["", "turned"])
+@pytest.mark.parametrize("name", PAIRS)
+def test_a_request_like_one_before_is_what_its_checks_would_make(name: str, turned: bool) -> None:
+    for value in PAIRS[name][:: -1 if turned else 1] * 2:
+        given = valid(**{name.replace("functions", "activations"): value})
+        made, checked = make_request(**given), make_request.__wrapped__(**given)
+        for field in fields(made):
+            one, other = getattr(made, field.name), getattr(checked, field.name)
+            if field.name in ("lengths", "mask") and one is not None:
+                assert torch.equal(one, other)
+            elif field.name in ("x", "weights"):
+                assert one is given["x"] if field.name == "x" else one == tuple(given["weights"])
+            elif field.name == "initial_state" and one is not None:
+                assert all(a is b for a, b in zip(one, given["initial_state"], strict=True))
+            elif field.name != "shared":
+                assert one == other, field.name
+
+
+def test_checks_are_remembered_without_their_tensors() -> None:
+    given = valid(x=torch.zeros(3, 11, 2))
+    first, second = make_request(**given), make_request(**valid(x=torch.ones(3, 11, 2)))
+    assert first.shared is second.shared
+    assert make_request(**valid(x=torch.ones(3, 12, 2))).shared is not first.shared
+    held = [weakref.ref(tensor) for tensor in (given["x"], given["weights"][0].W)]
+    del given, first
+    gc.collect()
+    assert [one() for one in held] == [None, None]
+
+
+@pytest.mark.parametrize("name, fits, wrong", [("truncate", 1, True), ("clip", 1, True)])
+def test_what_equals_something_remembered_is_checked(name: str, fits: Any, wrong: Any) -> None:
+    make_request(**valid(**{name: fits}))
+    with pytest.raises(ValueError, match="True"):
+        make_request(**valid(**{name: wrong}))
+
+
+def test_a_constant_that_wants_a_gradient_is_refused_although_the_request_was_seen() -> None:
+    @cell(gates="a", states="h", constants={"leak": 0.5}, phi="tanh")
+    def leaky(gate: Any, state: Any, constant: Any, phi: Any) -> Any:
+        """An Elman cell that leaks."""
+        return constant.leak * state.h + phi(gate.a)
+
+    def ask(wants: bool) -> None:
+        leak = torch.ones(5, requires_grad=wants)
+        make_request(leaky, torch.zeros(3, 4, 2), [Weights(torch.zeros(5, 2), torch.zeros(5, 5), parameters=(leak,))])
+
+    ask(False)
+    with pytest.raises(ValueError, match="constants are not trained"):
+        ask(True)

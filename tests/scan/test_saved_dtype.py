@@ -73,7 +73,7 @@ def rounding(monkeypatch: pytest.MonkeyPatch, kind: str) -> None:
         states = [slot for slot in Plan(self.request.cell).storage.history if slot is not None]
         for lease in leases:
             assert lease is not None
-            kept = lease.tensor((self.tokens, self.description["slots"], self.width), SINGLE)
+            kept = lease.tensor((self.form.tokens, self.form.description["slots"], self.form.width), SINGLE)
             exact = kept[:, states].clone()
             kept.copy_(kept.to(getattr(torch, kind)))
             kept[:, states] = exact

@@ -92,7 +92,7 @@ def run_stack(
             below = dropout(found[0], probability, training) if number and probability else found[0]
             found, final = scan.run(ask(below, found[1:]), backend)
             finals.append(final)
-    return found[0], tuple(torch.cat(state) for state in zip(*finals, strict=True))
+    return found[0], finals[0] if len(finals) == 1 else tuple(torch.cat(state) for state in zip(*finals, strict=True))
 
 
 def by_layer(states: States, layers: int) -> list[States | None]:

@@ -88,16 +88,20 @@ def readable(sequences: Sequence[Tensor | None]) -> list[Tensor | None]:
     return [None if one is None else _features_contiguous(one) for one in sequences]
 
 
-def sequence(tensor: Tensor, layout: str, offset: int = 0) -> Any:
+def sequence(tensor: Tensor, layout: str, offset: int = 0) -> tuple[int, int, int, bool]:
+    """Where the engine finds a sequence: address, strides of a step and of a row, whether it is packed."""
     address = tensor.data_ptr() + offset * tensor.element_size()
+    strides = tensor.stride()
     if layout == "packed":
-        return _engine.Sequence(address, 0, tensor.stride(0), True)
-    step, row = (0, 1) if layout == "time" else (1, 0)
-    return _engine.Sequence(address, tensor.stride(step), tensor.stride(row), False)
+        return address, 0, strides[0], True
+    return (address, strides[0], strides[1], False) if layout == "time" else (address, strides[1], strides[0], False)
 
 
-def matrix(tensor: Tensor) -> Any:
-    return _engine.Matrix(tensor.data_ptr(), tensor.stride(0), tensor.stride(1))
+def matrix(tensor: Tensor, direction: int = 0) -> tuple[int, int, int]:
+    """Where the engine finds a matrix, or that of a direction among several: address, strides of rows and columns."""
+    *leading, row, column = tensor.stride()
+    offset = direction * leading[0] * tensor.element_size() if direction else 0
+    return tensor.data_ptr() + offset, row, column
 
 
 def _address(tensor: Tensor | None) -> int:
@@ -127,11 +131,63 @@ class Gradients:
     sequences: list[list[Tensor | None]]
 
 
+class _Form:
+    """What the calls of all requests have in common that differ in their tensors alone.
+
+    Attributes:
+        outputs_of: the states whose sequences the engine writes: the first always, since it is where the steps look
+            back to.
+        sizes: of the states.
+        calls: for each direction a call without addresses of tensors.
+    """
+
+    def __init__(self, request: Request) -> None:
+        self.instruction_set = _engine.instruction_set()
+        self.ragged = _ragged(request)
+        self.description = cast("dict[str, Any]", kernel(request.cell))
+        lanes = _engine.lanes(request.x.dtype == torch.float64)
+        widest = max(request.units, request.x.shape[-1]) if self.description["wide"] else request.units
+        self.width = -(-widest // lanes) * lanes
+        self.outputs_of = (0, *(state for state in request.outputs if state))
+        self.sizes = [request.state_size(state) for state in range(len(request.cell.states))]
+        self.tokens = request.batch * request.steps if self.ragged is None else int(self.ragged.tokens[-1])
+        self.large = self.tokens * request.units * (request.units + request.x.shape[-1]) > _WORTH_A_THREAD
+        self.calls = [self._call(request, direction) for direction in range(len(request.weights))]
+
+    @classmethod
+    def of(cls, request: Request) -> _Form:
+        """That of a request, made once."""
+        found: _Form | None = request.shared.get("calls")
+        if found is None or found.instruction_set != _engine.instruction_set():
+            found = request.shared["calls"] = cls(request)
+        return found
+
+    def _call(self, request: Request, direction: int) -> Any:
+        call = _engine.Call()
+        call.cell, call.units = self.description["number"], request.units
+        call.steps, call.batch = request.steps, request.batch
+        call.input_size, call.projection = request.x.shape[-1], request.projection
+        call.phi = _NUMBER_OF[str(request.activations.get("phi", "linear"))]
+        call.sigma = _NUMBER_OF[str(request.activations.get("sigma", "linear"))]
+        call.is_double = request.x.dtype == torch.float64
+        call.reverse = request.reverse[direction]
+        call.repeat = request.padding == "repeat" and request.layout != "packed"
+        call.truncate, call.clip = request.truncate, request.clip
+        if self.ragged is not None:
+            call.order = _address(self.ragged.order)
+            call.alive, call.tokens = self.ragged.alive.data_ptr(), self.ragged.tokens.data_ptr()
+        if request.mask is not None:
+            call.mask, (call.mask_row, call.mask_step) = request.mask.data_ptr(), request.mask.stride()
+        call.reach = _address(request.weights[direction].reach)
+        blocks = request.program.blocks
+        call.blocks = _blocks(request.cell, (blocks["W"], blocks["U"]), request.order(direction))
+        return call
+
+
 class Caller:
     """Makes the calls of one request; holds every tensor that a call points into."""
 
     def __init__(self, request: Request) -> None:
-        self.ragged = _ragged(request)
         given = request.tensors()
         last = len(given) - sum(map(len, request.sequences))
         addressable = [_features_contiguous(request.x)]
@@ -140,85 +196,58 @@ class Caller:
         if any(one is not other for one, other in zip(given, addressable, strict=True)):
             request = request.bind(addressable)
         self.request = request
-        self.description = cast("dict[str, Any]", kernel(request.cell))
-        lanes = _engine.lanes(request.x.dtype == torch.float64)
-        widest = max(request.units, request.x.shape[-1]) if self.description["wide"] else request.units
-        self.width = -(-widest // lanes) * lanes
-        #: the states whose sequences the engine writes: the first always, since it is where the steps look back to
-        self.outputs_of = (0, *(state for state in request.outputs if state))
-        self.tokens = request.batch * request.steps if self.ragged is None else int(self.ragged.tokens[-1])
+        self.form = _Form.of(request)
 
     def lease(self, pieces: Sequence[tuple[int, int]] = ()) -> Lease:
         """Room for what one direction keeps for its backward pass: of all steps, or of any of these (first, count)."""
-        tokens = max((self.tokens_of(*piece) for piece in pieces), default=self.tokens)
-        return Lease(tokens * self.description["slots"] * self.width, self.request.x.dtype)
+        tokens = max((self.tokens_of(*piece) for piece in pieces), default=self.form.tokens)
+        return Lease(tokens * self.form.description["slots"] * self.form.width, self.request.x.dtype)
 
     def saved(self) -> Saved | None:
         """Likewise, in fewer bits, where the request asks for it."""
         if self.request.saved_dtype is None:
             return None
-        shape = self.tokens, self.description["slots"], self.width
-        return Saved(shape, self.description["history"], self.request.saved_dtype)
+        form = self.form
+        shape = form.tokens, form.description["slots"], form.width
+        return Saved(shape, form.description["history"], self.request.saved_dtype)
 
     def tokens_of(self, first: int, count: int) -> int:
         """How many rows and steps run among the steps first..first + count - 1."""
-        if self.ragged is None:
+        if self.form.ragged is None:
             return self.request.batch * count
-        return int(self.ragged.tokens[first + count] - self.ragged.tokens[first])
+        return int(self.form.ragged.tokens[first + count] - self.form.ragged.tokens[first])
 
     def call(self, direction: int, found: Sequence[Tensor], slots: Lease | None) -> Any:
-        request = self.request
-        call, w = _engine.Call(), request.weights[direction]
-        call.cell, call.units, call.steps, call.batch = (
-            self.description["number"],
-            request.units,
-            request.steps,
-            request.batch,
-        )
-        call.input_size, call.projection = request.x.shape[-1], request.projection
-        call.phi = _NUMBER_OF[str(request.activations.get("phi", "linear"))]
-        call.sigma = _NUMBER_OF[str(request.activations.get("sigma", "linear"))]
-        work = self.tokens * request.units * (request.units + call.input_size)
-        alone = work <= _WORTH_A_THREAD or os.getpid() != _PROCESS
-        call.threads = 1 if alone else torch.get_num_threads()
-        call.is_double = request.x.dtype == torch.float64
-        call.reverse = request.reverse[direction]
-        call.repeat = request.padding == "repeat" and request.layout != "packed"
-        if self.ragged is not None:
-            call.order = _address(self.ragged.order)
-            call.alive, call.tokens = self.ragged.alive.data_ptr(), self.ragged.tokens.data_ptr()
-        if request.mask is not None:
-            call.mask, (call.mask_row, call.mask_step) = request.mask.data_ptr(), request.mask.stride()
-        call.x = sequence(request.x, request.layout)
-        for state, y in zip(self.outputs_of, found, strict=True):
-            call.set_y(state, sequence(y, request.layout, direction * request.state_size(state)))
+        request, form = self.request, self.form
+        call, w = form.calls[direction].copy(), request.weights[direction]
+        call.threads = torch.get_num_threads() if form.large and os.getpid() == _PROCESS else 1
+        call.set_x(*sequence(request.x, request.layout))
+        for state, y in zip(form.outputs_of, found, strict=True):
+            call.set_y(state, *sequence(y, request.layout, direction * form.sizes[state]))
         for k, further in enumerate(request.sequences[direction]):
-            call.set_sequence(k, sequence(further, request.layout))
-        blocks = request.program.blocks
-        call.blocks = _blocks(request.cell, (blocks["W"], blocks["U"]), request.order(direction))
+            call.set_sequence(k, *sequence(further, request.layout))
         for k, weight in enumerate((w.W, w.U, *w.matrices)):
             if weight is not None:
-                call.set_weights(k, matrix(weight))
-        call.reach = _address(w.reach)
+                call.set_weights(k, *matrix(weight))
         call.bias = [_address(w.b), _address(w.b_u)]
-        call.parameters = _padded([p.data_ptr() for p in w.parameters], 32)
+        if w.parameters:
+            call.parameters = _padded([p.data_ptr() for p in w.parameters], 32)
         for s, initial in enumerate(request.initial_state or ()):
-            call.set_initial(s, matrix(initial[direction]))
+            call.set_initial(s, *matrix(initial, direction))
         if slots is not None:
             call.keep, call.slots = True, slots.address
         return call
 
     def outputs(self) -> tuple[list[Tensor], list[Tensor]]:
         """Room for the output sequences, in the order of `outputs_of`, and for the final states."""
-        request, directions = self.request, len(self.request.weights)
+        request, sizes, directions = self.request, self.form.sizes, len(self.request.weights)
         leading = request.x.shape[:-1]
-        sizes = [request.state_size(state) for state in range(len(request.cell.states))]
-        found = [empty((*leading, directions * sizes[state]), request.x) for state in self.outputs_of]
+        found = [empty((*leading, directions * sizes[state]), request.x) for state in self.form.outputs_of]
         return found, [request.x.new_empty(directions, request.batch, size) for size in sizes]
 
     def asked(self, found: Sequence[Tensor]) -> tuple[Tensor, ...]:
         """Of the output sequences those that the request asks for, in its order."""
-        return tuple(found[self.outputs_of.index(state)] for state in self.request.outputs)
+        return tuple(found[self.form.outputs_of.index(state)] for state in self.request.outputs)
 
     def forward_calls(
         self, found: Sequence[Tensor], finals: Sequence[Tensor], leases: Sequence[Lease | None]
@@ -227,7 +256,7 @@ class Caller:
         for direction, lease in enumerate(leases):
             call = self.call(direction, found, lease)
             for s, final in enumerate(finals):
-                call.set_final(s, matrix(final[direction]))
+                call.set_final(s, *matrix(final, direction))
             yield call
 
     def forward(self, found: Sequence[Tensor], finals: Sequence[Tensor], leases: Sequence[Lease | None]) -> None:
@@ -253,10 +282,10 @@ class Caller:
         for direction, call in enumerate(self.backward_calls(outputs, leases, y_gradients, into)):
             for s, gradient in enumerate(final_gradients):
                 if gradient is not None:
-                    call.set_final_gradient(s, matrix(gradient[direction]))
+                    call.set_final_gradient(s, *matrix(gradient, direction))
             for s, gradient in enumerate(into.states):
                 if gradient is not None:
-                    call.set_initial_gradient(s, matrix(gradient[direction]))
+                    call.set_initial_gradient(s, *matrix(gradient, direction))
             ask_for_weights(call, self.request.weights[direction], into.weights[direction])
             yield call
 
@@ -287,24 +316,20 @@ class Caller:
     ) -> Iterator[Any]:
         """For each direction the call of the backward pass, from `readable` gradients of the outputs, without the
         gradients of states and weights."""
-        request = self.request
-        flows = self._flows()
+        request, sizes, flows = self.request, self.form.sizes, self._flows()
         for direction, lease in enumerate(leases):
             call = self.call(direction, outputs, lease)
-            call.truncate, call.clip = request.truncate, request.clip
             for state, flow in enumerate(flows):
-                call.set_flow(state, sequence(flow, request.layout, direction * request.state_size(state)))
+                call.set_flow(state, *sequence(flow, request.layout, direction * sizes[state]))
             for state, gradient in zip(request.outputs, y_gradients, strict=True):
                 if gradient is not None:
-                    call.set_y_gradient(
-                        state, sequence(gradient, request.layout, direction * request.state_size(state))
-                    )
+                    call.set_y_gradient(state, *sequence(gradient, request.layout, direction * sizes[state]))
             if into.x is not None:
-                call.x_gradient = sequence(into.x, request.layout)
+                call.set_x_gradient(*sequence(into.x, request.layout))
                 call.add_to_x_gradient = direction > 0
             for k, gradient in enumerate(into.sequences[direction]):
                 if gradient is not None:
-                    call.set_sequence_gradient(k, sequence(gradient, request.layout))
+                    call.set_sequence_gradient(k, *sequence(gradient, request.layout))
             yield call
 
     def _flows(self) -> list[Tensor]:
@@ -323,7 +348,8 @@ def ask_for_weights(call: Any, weights: Weights, gradients: Sequence[Tensor | No
     rest = iter(gradients)
     into = [None if t is None else next(rest) for t in (weights.W, weights.U, weights.b, weights.b_u)]
     call.bias_gradient = [_address(gradient) for gradient in into[2:]]
-    call.parameters_gradient = _padded([_address(next(rest)) for _ in weights.parameters], 32)
+    if weights.parameters:
+        call.parameters_gradient = _padded([_address(next(rest)) for _ in weights.parameters], 32)
     for k, gradient in enumerate((*into[:2], *rest)):
         if gradient is not None:
-            call.set_weights_gradient(k, matrix(gradient))
+            call.set_weights_gradient(k, *matrix(gradient))

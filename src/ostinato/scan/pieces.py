@@ -52,8 +52,9 @@ def forward(caller: Caller, found: Sequence[Tensor], finals: Sequence[Tensor]) -
         for number, piece in enumerate(pieces):
             part = call.piece(*piece)
             for s, held in enumerate(begin):
-                part.set_initial(s, matrix(held[number]))
-                part.set_final(s, matrix(held[number + 1] if number + 1 < len(pieces) else finals[s][direction]))
+                part.set_initial(s, *matrix(held, number))
+                following = number + 1 < len(pieces)
+                part.set_final(s, *(matrix(held, number + 1) if following else matrix(finals[s], direction)))
             _engine.forward(part)
             if saved is not None:
                 saved.take(lease, caller.tokens_of(0, piece[0]), caller.tokens_of(*piece))
@@ -99,9 +100,9 @@ def _one_direction(
     for number, piece in reversed([*enumerate(_pieces(caller, direction))]):
         part = call.piece(*piece)
         for s, (held, state) in enumerate(zip(kept.starts, states, strict=True)):
-            part.set_initial(s, matrix(held[number]))
-            part.set_final_gradient(s, matrix(state))
-            part.set_initial_gradient(s, matrix(state))
+            part.set_initial(s, *matrix(held, number))
+            part.set_final_gradient(s, *matrix(state))
+            part.set_initial_gradient(s, *matrix(state))
         ask_for_weights(part, weights, ours)
         if kept.saved is None:
             _engine.forward(part)

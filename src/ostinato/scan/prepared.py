@@ -56,7 +56,7 @@ class Prepared:
         """
         self._x = x
         for call in (*self._forward, *self._backward):
-            call.x = sequence(x, self._layout)
+            call.set_x(*sequence(x, self._layout))
 
     def forward(self) -> None:
         """Write the outputs and the final states."""

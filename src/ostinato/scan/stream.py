@@ -62,11 +62,11 @@ class Layers:
         self.below = request.x.new_zeros(request.batch, 1, sum(sizes))
         asked = dict(zip(request.outputs, self.below.split(sizes, -1), strict=True))
         first = asked.get(0, request.x.new_zeros(request.batch, 1, request.state_size(0)))
-        call = caller.call(0, [first if state == 0 else asked[state] for state in caller.outputs_of], None)
+        call = caller.call(0, [first if state == 0 else asked[state] for state in caller.form.outputs_of], None)
         for number, state in enumerate(request.cell.states):
             held = request.x.new_zeros(request.batch, request.state_size(number))
-            call.set_initial(number, matrix(held))
-            call.set_final(number, matrix(held))
+            call.set_initial(number, *matrix(held))
+            call.set_final(number, *matrix(held))
             self._pointed_into.append(held)
             if name is None:
                 continue

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from operator import itemgetter
 from typing import Any
 
 import numpy as np
@@ -21,10 +22,10 @@ _MOST_FREE = 1 << 30
 
 _TYPES = {torch.float32: "<f4", torch.float64: "<f8"}
 
-#: Unused buffers by identity, the oldest first. No lock guards them: a lease that the garbage collector finds comes
-#: back in the middle of whatever runs, and would wait for a lock that its own thread holds. Every change of the
-#: dictionary is one operation, and whoever pops a buffer owns it.
-_free: dict[int, Tensor] = {}
+#: Unused buffers and their sizes by identity, the oldest first. No lock guards them: a lease that the garbage collector
+#: finds comes back in the middle of whatever runs, and would wait for a lock that its own thread holds. Every change of
+#: the dictionary is one operation, and whoever pops a buffer owns it.
+_free: dict[int, tuple[int, Tensor]] = {}
 
 
 class Lease:
@@ -77,22 +78,22 @@ def empty(shape: Sequence[int], like: Tensor) -> Tensor:
 
 
 def _take(size: int) -> Tensor:
-    fitting = [buffer for buffer in list(_free.values()) if size <= len(buffer) <= 2 * size + 4096]
-    for buffer in sorted(fitting, key=len):
+    fitting = [free for free in list(_free.values()) if size <= free[0] <= 2 * size + 4096]
+    for _, buffer in sorted(fitting, key=itemgetter(0)):
         if _free.pop(id(buffer), None) is not None:
             return buffer
     return torch.empty(size, dtype=torch.uint8)
 
 
 def _give(buffer: Tensor) -> None:
-    _free[id(buffer)] = buffer
+    _free[id(buffer)] = len(buffer), buffer
     kept = list(_free.values())
-    excess = sum(map(len, kept)) - _MOST_FREE
-    for oldest in kept:
+    excess = sum(length for length, _ in kept) - _MOST_FREE
+    for length, oldest in kept:
         if excess <= 0:
             break
         _free.pop(id(oldest), None)
-        excess -= len(oldest)
+        excess -= length
 
 
 def release_workspace() -> None:
