@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 from ostinato.cells import CELLS, Cell, Mask, cell, ops
@@ -74,8 +75,33 @@ def clocked_gru(gate: Any, state: Any, constant: Any, phi: Any, sigma: Any) -> A
     return ops.select(waiting, state.h, h), ops.select(waiting, state.c, n * z), state.t + 1.0
 
 
+@cell(gates="a", states="h m")
+def gated_by_mean(gate: Any, state: Any) -> Any:
+    """A mean inside of a function, which two levels of the backward step read; the gate is a state as well."""
+    a = gate.a
+    return a * ops.tanh(ops.row_mean(state.m)) * a, a
+
+
+@cell(gates="a", states="h", phi="tanh", sigma="gelu")
+def squeeze(gate: Any, state: Any, t: Any, phi: Any, sigma: Any) -> Any:
+    """Run-time activations of what all units of a row share."""
+    return phi(ops.row_mean(state.h)) * sigma(gate.a) + sigma(0.1 * t) * phi(0.5)
+
+
+@cell(gates="a", states="h", constants={"rate": 0.3}, matrices="V:HH", phi="tanh")
+def coded_time(gate: Any, t: Any, constant: Any, matrix: Any, phi: Any) -> Any:
+    """A product of a vector that no gradient comes back from."""
+    return phi(gate.a + matrix.V @ ops.tanh(t * constant.rate))
+
+
+@cell(gates="a", states="h")
+def bounded_by_numbers(gate: Any) -> Any:
+    """Numbers in front, and one that bounds nothing."""
+    return ops.maximum(-0.5, ops.minimum(0.5, ops.maximum(gate.a, -math.inf))) + 0.1 * ops.remainder(5.0, 3.0)
+
+
 OWN: list[Cell] = [
     layer_norm_elman, square_projection, waiting, three_products, two_projections, everything_beside_x, wrapping,
-    clocked_gru,
+    clocked_gru, gated_by_mean, squeeze, coded_time, bounded_by_numbers,
 ]  # fmt: skip
 EVERY: list[Cell] = [*CELLS.values(), *OWN]

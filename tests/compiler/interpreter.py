@@ -88,7 +88,7 @@ class Step:
         if value.op == "gate":
             terms = self.program.terms(value)
             return sum(
-                a @ self.block(matrix, k).T + self.bias(matrix, k)
+                self.full(a, self.block(matrix, k).shape[1]) @ self.block(matrix, k).T + self.bias(matrix, k)
                 for a, (_, matrix, k) in zip(args, terms, strict=True)
             )
         if value.op in _ARITHMETIC:
@@ -170,7 +170,8 @@ def _collect(
         for index, matrix, k in entered:
             bias = {"W": "b", "U": "b_u"}.get(matrix)
             rows = slice(None) if bias is None else step.rows(k)
-            found[matrix][rows] += columns[index].T @ vectors[vector]
+            whole = step.full(vectors[vector], found[matrix].shape[1])
+            found[matrix][rows] += columns[index].T @ whole
             if bias in found:
                 found[bias][rows] += columns[index].sum(0)
     units = step.sizes["H"]

@@ -109,6 +109,39 @@ def with_a_parameter_for_a_constant(gate: Any, constant: Any) -> Any:
     return gate.a * constant.u
 
 
+def equal(gate: Any, state: Any) -> Any:
+    return ops.select(state.h == 0, gate.a, state.h)
+
+
+def different(gate: Any, state: Any, t: Any) -> Any:
+    return ops.select(t != 0, gate.a, state.h)
+
+
+def member(gate: Any, state: Any) -> Any:
+    return gate.a if state.h in (0.0, 1.0) else state.h
+
+
+def dividing_by_zero(gate: Any) -> Any:
+    return gate.a / 0.0
+
+
+def too_large(gate: Any) -> Any:
+    return gate.a * ops.exp(1000.0)
+
+
+def misnaming(gate: Any) -> Any:
+    return gate.a * half  # noqa: F821
+
+
+class TwoPartError(ValueError):
+    def __init__(self, first: str, second: str) -> None:
+        super().__init__(f"{first} and {second}")
+
+
+def raising_its_own(gate: Any) -> Any:
+    raise TwoPartError("this", "that")
+
+
 def at_least(gate: Any, state: Any) -> Any:
     return gate.a if state.h >= 0.5 else state.h
 
@@ -122,17 +155,24 @@ def calling_torch(gate: Any) -> Any:
 WRONG: dict[str, tuple[Callable, type[Exception], str]] = {
     "an if on data": (branching, TypeError, "cannot branch on data; write select"),
     "a comparison": (comparing, TypeError, "cannot branch on data; write select"),
+    "an equality": (equal, TypeError, "cannot branch on data; write select"),
+    "an inequality": (different, TypeError, "cannot branch on data; write select"),
+    "one of several": (member, TypeError, "cannot branch on data; write select"),
+    "a division by zero": (dividing_by_zero, ValueError, "ZeroDivisionError"),
+    "a number too large": (too_large, ValueError, "OverflowError"),
+    "a name that is not there": (misnaming, ValueError, "'half' is not defined"),
+    "an error of its own": (raising_its_own, ValueError, "this and that"),
     "text": (adding_text, TypeError, "got str"),
     "no result": (returning_nothing, TypeError, "NoneType"),
     "too many results": (returning_two, ValueError, "returned 2 values"),
-    "an unknown gate": (with_an_unknown_gate, AttributeError, "no gate 'candidate'; its gates are a"),
+    "an unknown gate": (with_an_unknown_gate, ValueError, "no gate 'candidate'; its gates are a"),
     "a bound": (at_least, TypeError, "cannot branch on data; write select"),
-    "an unknown state": (with_an_unknown_state, AttributeError, "no state 'memory'; it has h"),
-    "an unknown parameter": (with_an_unknown_parameter, AttributeError, "no parameter 'peephole'; it has u"),
-    "an unknown constant": (with_an_unknown_constant, AttributeError, "no constant 'period'; it has k"),
-    "an unknown matrix": (with_an_unknown_matrix, AttributeError, "no matrix 'Q'; it has R"),
-    "an unknown sequence": (with_an_unknown_sequence, AttributeError, "no sequence 'below'; it has s"),
-    "a parameter is no constant": (with_a_parameter_for_a_constant, AttributeError, "no constant 'u'"),
+    "an unknown state": (with_an_unknown_state, ValueError, "no state 'memory'; it has h"),
+    "an unknown parameter": (with_an_unknown_parameter, ValueError, "no parameter 'peephole'; it has u"),
+    "an unknown constant": (with_an_unknown_constant, ValueError, "no constant 'period'; it has k"),
+    "an unknown matrix": (with_an_unknown_matrix, ValueError, "no matrix 'Q'; it has R"),
+    "an unknown sequence": (with_an_unknown_sequence, ValueError, "no sequence 'below'; it has s"),
+    "a parameter is no constant": (with_a_parameter_for_a_constant, ValueError, "no constant 'u'"),
     "a product in two sums": (using_a_product_twice, ValueError, "in two sums"),
     "a gate of two vectors": (using_a_product_of_two_vectors, ValueError, "in two sums"),
     "an unused gate": (without_gates, ValueError, "never uses its gate a"),

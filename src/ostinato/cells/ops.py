@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import math
 from functools import singledispatch
+from numbers import Real
 from types import SimpleNamespace
 from typing import Any
 
@@ -62,17 +63,22 @@ def absolute(x: Value) -> Value:
     return namespace(x).absolute(x)
 
 
-def minimum(x: Value, y: Any) -> Value:
-    return namespace(x).minimum(x, y)
+def _of_both(x: Value, y: Value) -> Any:
+    """The namespace of two values, either of which may be a number."""
+    return namespace(y if isinstance(x, Real) else x)
 
 
-def maximum(x: Value, y: Any) -> Value:
-    return namespace(x).maximum(x, y)
+def minimum(x: Value, y: Value) -> Value:
+    return _of_both(x, y).minimum(x, y)
+
+
+def maximum(x: Value, y: Value) -> Value:
+    return _of_both(x, y).maximum(x, y)
 
 
 def remainder(x: Value, y: Value) -> Value:
     """x - y * floor(x / y), in 0..y for y > 0; its gradient is that of x alone."""
-    return namespace(x).remainder(x, y)
+    return _of_both(x, y).remainder(x, y)
 
 
 def select(condition: Value, positive: Any, otherwise: Any) -> Value:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterable
 
 from ..cells import ACTIVATIONS, SYMBOLS, Activation, Cell
@@ -41,7 +42,7 @@ class _Body:
 
     def _expression(self, value: Node) -> str:
         if value.op == "constant":
-            return f"splat<V>({value.attr!r})"
+            return f"splat<V>({_number(value.attr)})"
         args = [self(arg) for arg in value.args]
         if value.op in _INFIX:
             return f"{args[0]} {_INFIX[value.op]} {args[1]}"
@@ -50,6 +51,12 @@ class _Body:
         if value.op in _METHODS:
             return f"{value.attr}.{_METHODS[value.op]}({', '.join(args)})"
         return f"{value.op}({', '.join(args)})"
+
+
+def _number(value: float) -> str:
+    if math.isnan(value):
+        return "NAN"
+    return repr(value) if math.isfinite(value) else "INFINITY" if value > 0 else "-INFINITY"
 
 
 def _method(signature: str, formula: Node, x: Node) -> str:

@@ -25,6 +25,7 @@ Reductions
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
+from numbers import Real
 from typing import Any
 
 from ..cells import ops
@@ -59,6 +60,11 @@ class Node:
         return bool(self)
 
     __lt__ = __le__ = __gt__ = __ge__ = _compared
+
+    def __eq__(self, other: object) -> bool:
+        return self is other if isinstance(other, Node) else bool(self)
+
+    __hash__ = object.__hash__
 
     def __add__(self, other: Operand) -> Node:
         return add(self, lift(other))
@@ -108,8 +114,8 @@ def constant(value: float) -> Node:
 def lift(value: Operand) -> Node:
     if isinstance(value, Node):
         return value
-    if isinstance(value, (int, float)):
-        return constant(value)
+    if isinstance(value, Real):
+        return constant(float(value))
     raise TypeError(f"a cell's equations combine gates, states, parameters and numbers; got {type(value).__name__}")
 
 

@@ -103,7 +103,7 @@ def fixed(value: Node) -> bool:
     """Whether a value is made of numbers, per-unit vectors and the step's number alone."""
     if not value.args:
         return value.op in ("constant", "parameter", "step")
-    return all(map(fixed, value.args))
+    return value.op != "gate" and all(map(fixed, value.args))
 
 
 def as_printed(values: tuple[Node, ...]) -> list[Node]:

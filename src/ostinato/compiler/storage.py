@@ -48,10 +48,13 @@ class _Keeper:
         self.forward = set(in_order(program.new_states))
         self.kept: dict[Node, Node] = {}
         self.history = {new: index for index, new in enumerate(program.new_states) if index > 0}
+        self._vectors = set(program.vectors)
         self._memo: dict[Node, Node] = {}
 
     def _saved(self, value: Node) -> Node:
-        return self.kept.setdefault(value, node("saved", attr=("value", len(self.kept))))
+        # a vector that enters a product is read from its slot by the product, whole
+        op = "saved_row" if is_row_constant(value) and value not in self._vectors else "saved"
+        return self.kept.setdefault(value, node(op, attr=("value", len(self.kept))))
 
     def __call__(self, value: Node) -> Node:
         if value not in self._memo:
@@ -63,13 +66,13 @@ class _Keeper:
             return value
         if value in self.history:
             return node("saved", attr=("history", self.history[value]))
-        if value.op == "activate" and value.args[0] not in self.history:
-            return node("reload", self(node("keep", value.args[0], value, attr=value.attr)), attr=value.attr)
-        if value.op == "keep" and value.args[0] in self.history:
-            return rebuild(value, [self(arg) for arg in value.args])
         if is_derived(value):
             return value
         if is_row_constant(value) and value.op != "row_mean":
+            return rebuild(value, [self(arg) for arg in value.args])
+        if value.op == "activate" and value.args[0] not in self.history:
+            return node("reload", self(node("keep", value.args[0], value, attr=value.attr)), attr=value.attr)
+        if value.op == "keep" and value.args[0] in self.history:
             return rebuild(value, [self(arg) for arg in value.args])
         if (value in self.forward or value.op == "keep") and value.op in DEAR and value.op != "activate":
             return self._saved(value)
@@ -77,11 +80,14 @@ class _Keeper:
 
 
 def _last_uses(roots: list[Node]) -> dict[Node, int]:
+    """The last level that reads each value."""
     levels = level_of(roots)
     last: dict[Node, int] = {root: levels[root] for root in roots}
-    for user in levels:
+    for user in reversed(levels):
+        # what is one number a row is computed again wherever it is used, from the same arguments: see `levels`
+        again = is_row_constant(user) and user.op != "row_mean"
         for arg in user.args:
-            last[arg] = max(last.get(arg, 0), levels[user])
+            last[arg] = max(last.get(arg, 0), levels[user], last.get(user, 0) if again else 0)
     return last
 
 
@@ -122,14 +128,13 @@ def store(program: Program, gradient: Gradient) -> Storage:
         vectors.append(slots)
         slots += 1
 
-    rows = frozenset(slot_of[saved] for value, saved in alone.items() if is_row_constant(value))
+    rows = frozenset(slot_of[saved] for saved in alone.values() if saved.op == "saved_row")
     memo: dict[Node, Node] = {}
 
     def placed(value: Node) -> Node:
         for current in in_order([value]):
-            if current not in memo and current.op == "saved":
-                slot = slot_of[current]
-                memo[current] = node("saved_row" if slot in rows else "saved", attr=slot)
+            if current not in memo and current in slot_of:
+                memo[current] = node(current.op, attr=slot_of[current])
             elif current not in memo:
                 memo[current] = rebuild(current, [memo[arg] for arg in current.args])
         return memo[value]

@@ -14,11 +14,15 @@ from .trace import MATRICES, Program
 LIMITS = {"kStates": 8, "kColumns": 16, "kParameters": 32, "kTerms": 2, "kMatrices": 11, "kSequences": 4}
 
 
+class RoomError(ValueError):
+    """The engine has no room for a cell."""
+
+
 def check_limits(plan: Plan) -> None:
     """Whether the engine has room for a cell.
 
     Raises:
-        ValueError: naming what there is too much of, and what the engine takes.
+        RoomError: naming what there is too much of, and what the engine takes.
     """
     program = plan.program
     found = (
@@ -26,6 +30,7 @@ def check_limits(plan: Plan) -> None:
         ("vectors computed and then multiplied", len(program.vectors), "kStates"),
         ("columns of products", len(program.columns), "kColumns"),
         ("vectors in products", len(plan.storage.gradient.returns), "kColumns"),
+        ("products of one vector", max(map(len, plan.storage.gradient.returns.values()), default=0), "kColumns"),
         ("per-unit vectors", len(plan.cell.vectors), "kParameters"),
         ("matrices, W and U among them", len(program.matrices), "kMatrices"),
         ("further input sequences", len(plan.cell.inputs), "kSequences"),
@@ -33,7 +38,7 @@ def check_limits(plan: Plan) -> None:
     )
     for kind, count, limit in found:
         if count > LIMITS[limit]:
-            raise ValueError(
+            raise RoomError(
                 f"cell {plan.cell.name} has {count} {kind}; the engine takes at most {LIMITS[limit]}: "
                 f"use fewer, or raise {limit} in kernels/call.h and in LIMITS of compiler/table.py"
             )
@@ -86,12 +91,15 @@ def _returns(plan: Plan) -> list[str]:
         level = len(plan.backward.levels)
         if vector in plan.program.vectors:
             number = plan.program.vectors.index(vector)
-            level = min(
+            reading = [
                 k
                 for k, part in enumerate(plan.backward.levels)
                 for value in part.used()
                 if value.op == "returned" and value.attr == number
-            )
+            ]
+            if not reading:  # nothing that has a gradient entered it
+                continue
+            level = min(reading)
         columns, matrices, blocks = zip(*entered, strict=True)
         matrix_numbers = [plan.program.matrices.index(matrix) for matrix in matrices]
         texts.append(
@@ -175,7 +183,7 @@ def print_table(plan: Plan) -> str:
         "vectors": len(program.vectors),
         "vector_carry": listed(plan.forward.carries[vector] for vector in program.vectors),
         "vector_slot": listed(storage.vectors),
-        "vector_return": listed(returned[k] for k in range(len(program.vectors))),
+        "vector_return": listed(returned.get(k, 0) for k in range(len(program.vectors))),
         "bias": listed(listed(_bias(plan, matrix)) for matrix in MATRICES),
         "products": len(products),
         "product": listed(products),

@@ -151,14 +151,23 @@ def _run(cell: Cell) -> tuple[Node, ...]:
     }
     try:
         return tuple(lift(value) for value in cell(**available))
-    except (TypeError, ValueError, AttributeError) as error:
+    except (TypeError, ValueError, AttributeError, ArithmeticError, LookupError, NameError) as error:
         file = cell.step.__code__.co_filename
         frames = [frame for frame in traceback.extract_tb(error.__traceback__) if frame.filename == file]
+        # an AttributeError would be taken for one of a module, wherever a property leads here
+        kind = TypeError if isinstance(error, TypeError) else ValueError
         if frames:
-            raise type(error)(f"{error}\n  {file}, line {frames[-1].lineno}: {frames[-1].line}") from error
+            raise kind(f"{_sentence(cell, error)}\n  {file}, line {frames[-1].lineno}: {frames[-1].line}") from error
         if isinstance(error, ValueError):
             raise  # `Cell.error` has named the place
-        raise type(error)(f"{error}\n  {file}, line {cell.step.__code__.co_firstlineno}") from error
+        raise kind(f"{_sentence(cell, error)}\n  {file}, line {cell.step.__code__.co_firstlineno}") from error
+
+
+def _sentence(cell: Cell, error: Exception) -> str:
+    """What went wrong in a cell's function; of what Python says itself, which cell's."""
+    if isinstance(error, (ArithmeticError, LookupError, NameError)) and not isinstance(error, AttributeError):
+        return f"cell {cell.name}: {type(error).__name__}: {error}"
+    return str(error)
 
 
 def _check_clock(cell: Cell, new_states: tuple[Node, ...]) -> None:
@@ -189,9 +198,9 @@ def trace(cell: Cell) -> Program:
 
     Raises:
         ValueError: a declared gate or matrix is never used, a product is used in two different sums, a state does not
-            wait for the clock, or sizes do not fit together.
+            wait for the clock, or sizes do not fit together; or the function names something that the cell does not
+            declare, or fails in another way.
         TypeError: the function branches on data or combines values that are none of the graph's.
-        AttributeError: the function names something that the cell does not declare.
     """
     new_states = _run(cell)
     order = in_order(new_states)
