@@ -136,16 +136,68 @@ def test_without_a_compiler_the_reference_runs_and_says_so_once(
     assert said.split()[2] == _said(tmp_path / "cache").split()[2], "the same numbers either way"
 
 
-def test_a_damaged_library_is_reported(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+@pytest.mark.parametrize("contents", [b"", b"no library"])
+def test_a_damaged_library_is_made_again(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, contents: bytes) -> None:
     monkeypatch.setenv("OSTINATO_CACHE", str(tmp_path))
 
     @cell(gates="a", states="h")
     def damaged(gate: Any) -> Any:
         return gate.a
 
-    builder._library(damaged).write_bytes(b"no library")
-    with pytest.warns(RuntimeWarning, match="cannot be loaded"):
-        assert "cannot be loaded" in str(builder.find(damaged))
+    library = builder._library(damaged)
+    library.write_bytes(contents)
+    found = builder.find(damaged)
+    assert isinstance(found, dict), found
+    assert found["name"] == "damaged"
+    assert library.stat().st_size > 1000
+
+
+def test_a_library_that_cannot_be_loaded_is_reported(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    broken = tmp_path / "broken.so"
+    broken.write_bytes(b"no library")
+    monkeypatch.setattr(builder, "_library", lambda cell, anew=False: broken)
+
+    @cell(gates="a", states="h")
+    def unloadable(gate: Any) -> Any:
+        return gate.a
+
+    with pytest.warns(RuntimeWarning, match=r"cannot be loaded"):
+        assert "cannot be loaded" in str(builder.find(unloadable))
+
+
+@pytest.mark.parametrize(
+    "compiler, words",
+    [
+        (" ", "names the compiler ' ', which is not there"),
+        ('g++ "', "which is no command"),
+        ("/bin/true", "made no library, and no complaint"),
+    ],
+)
+def test_a_compiler_that_is_none_is_reported(tmp_path: Path, compiler: str, words: str) -> None:
+    said = _said(tmp_path, CXX=compiler)
+    assert said.startswith("reference 1 "), said
+    assert words in said
+
+
+def test_without_a_home_folder_the_library_serves_one_process(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("OSTINATO_CACHE", "XDG_CACHE_HOME"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setattr(os.path, "expanduser", lambda path: path)  # which is what it does where there is none
+    with pytest.warns(RuntimeWarning, match="no home folder"):
+        folder = builder._cache()
+    assert folder == builder._folder_of_this_process()
+
+
+def test_equations_too_deep_for_the_compiler_run_on_the_reference() -> None:
+    @cell(gates="a", states="h")
+    def deep(gate: Any, state: Any) -> Any:
+        a = gate.a
+        for _ in range(500):
+            a = 0.5 * a + 0.1 * state.h
+        return a
+
+    with pytest.warns(RuntimeWarning, match="chained too deep"):
+        assert "chained too deep" in str(builder.find(deep))
 
 
 def test_the_source_says_what_it_is_made_of() -> None:

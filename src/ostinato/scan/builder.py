@@ -25,6 +25,7 @@ from typing import Any
 
 from ..cells import Cell
 from ..compiler.cpp import print_library
+from ..compiler.table import RoomError
 from . import _engine
 
 #: What a cell's library is compiled with; installed beside the engine.
@@ -46,7 +47,7 @@ def find(cell: Cell) -> dict[str, Any] | str:
     with _lock:
         if key not in _found:
             try:
-                _found[key] = _load(_library(cell))
+                _found[key] = _made(cell)
             except _ObstacleError as obstacle:
                 _found[key] = str(obstacle)
                 warnings.warn(f"cell {cell.name} runs on the slow reference: {obstacle}", RuntimeWarning, stacklevel=2)
@@ -57,11 +58,25 @@ class _ObstacleError(Exception):
     """Why a cell cannot be built here, in one sentence."""
 
 
+class _DamageError(_ObstacleError):
+    """A library cannot be loaded."""
+
+
+def _made(cell: Cell) -> dict[str, Any]:
+    try:
+        return _load(_library(cell))
+    except _DamageError:  # what was kept may have been cut short, by a crash or a full disk
+        return _load(_library(cell, anew=True))
+
+
 def _compiler() -> list[str]:
     chosen = os.environ.get("CXX")
     if chosen:
-        command = shlex.split(chosen)
-        if shutil.which(command[0]) is None:
+        try:
+            command = shlex.split(chosen)
+        except ValueError as error:
+            raise _ObstacleError(f"CXX is {chosen!r}, which is no command: {error}") from error
+        if not command or shutil.which(command[0]) is None:
             raise _ObstacleError(f"CXX names the compiler {chosen!r}, which is not there")
         return command
     for name in ("c++", "g++", "clang++"):
@@ -77,7 +92,7 @@ def _version(command: tuple[str, ...]) -> str:
 
 def _run(command: list[str]) -> str:
     try:
-        done = subprocess.run(command, capture_output=True, text=True, timeout=_PATIENCE, check=False)
+        done = subprocess.run(command, capture_output=True, text=True, errors="replace", timeout=_PATIENCE, check=False)
     except (OSError, subprocess.TimeoutExpired) as error:
         raise _ObstacleError(f"the C++ compiler {command[0]} cannot be run: {error}") from error
     if done.returncode:
@@ -86,23 +101,27 @@ def _run(command: list[str]) -> str:
     return done.stdout
 
 
-def _library(cell: Cell) -> Path:
-    """The shared library of a cell, made if it is not kept already."""
+def _library(cell: Cell, anew: bool = False) -> Path:
+    """The shared library of a cell, made if it is not kept already, or `anew`."""
     try:
         source = print_library(cell)
-    except ValueError as error:  # the engine has no room for it
+    except RoomError as error:
         raise _ObstacleError(str(error)) from error
+    except RecursionError as error:
+        raise _ObstacleError("its equations are chained too deep to be compiled; write fewer in a row") from error
     command = _compiler()
     flags = [*shlex.split(str(_engine.compile_flags())), "-shared", "-fPIC"]
     headers = [header.read_text() for header in sorted(HEADERS.glob("*.h"))]
     made_of = "\0".join([source, *headers, *command, *flags, _version(tuple(command)), sys.platform])
     name = f"{cell.name}-{hashlib.sha256(made_of.encode()).hexdigest()[:32]}.so"
     kept = _cache() / name
-    if kept.is_file():
+    if os.path.isfile(kept) and not anew:  # Path.is_file raises where the folder may not be looked into
         return kept
     with tempfile.TemporaryDirectory(prefix="ostinato-") as folder:
         (Path(folder) / "cell.cpp").write_text(source)
         _run([*command, *flags, f"-I{HEADERS}", f"{folder}/cell.cpp", "-o", f"{folder}/{name}"])
+        if not (Path(folder) / name).is_file():
+            raise _ObstacleError(f"the C++ compiler {command[0]} made no library, and no complaint")
         return _keep(Path(folder) / name, kept)
 
 
@@ -111,7 +130,16 @@ def _cache() -> Path:
     named = os.environ.get("OSTINATO_CACHE")
     if named:
         return Path(named)
-    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "ostinato"
+    users = os.environ.get("XDG_CACHE_HOME") or os.path.expanduser("~/.cache")
+    if users.startswith("~"):
+        warnings.warn(
+            "there is no home folder to keep the compiled cell in, so the next process compiles it again; "
+            "name a folder in OSTINATO_CACHE",
+            RuntimeWarning,
+            stacklevel=2,
+        )
+        return _folder_of_this_process()
+    return Path(users) / "ostinato"
 
 
 def _keep(made: Path, kept: Path) -> Path:
@@ -148,7 +176,7 @@ def _load(library: Path) -> dict[str, Any]:
     """A library's cell, added to the engine; what is loaded stays loaded."""
     try:
         entry = ctypes.CDLL(str(library)).ostinato_cell
-    except OSError as error:
-        raise _ObstacleError(f"the compiled cell {library} cannot be loaded: {error}") from error
+    except (OSError, AttributeError) as error:
+        raise _DamageError(f"the compiled cell {library} cannot be loaded: {error}") from error
     entry.restype = ctypes.c_void_p
     return dict(_engine.add_cell(entry()))
