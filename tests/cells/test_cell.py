@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable
 from dataclasses import FrozenInstanceError
+from functools import partial
 from typing import Any
 
 import pytest
@@ -72,6 +73,16 @@ WRONG: dict[str, tuple[Callable, dict[str, Any], str]] = {
     "unknown arguments": (asks_for_more, {"gates": "a", "states": "h"}, "asks for mood, weather"),
     "an activation without a default": (with_phi, {"gates": "a", "states": "h"}, "['phi']"),
     "a default without an activation": (one, {"gates": "a", "states": "h", "phi": "tanh"}, "['phi']"),
+    "gates in a list": (one, {**ONE, "gates": ["a"]}, "gates is ['a']; expected one text"),
+    "a forget gate in a list": (one, {**ONE, "forget": ["a"]}, "forget is ['a']; expected one text"),
+    "constants in a list": (one, {**ONE, "constants": ["k"]}, "constants is ['k']; expected a dictionary"),
+    "a constant that is text": (one, {**ONE, "constants": {"k": "."}}, "the constant k is '.'; expected a number"),
+    "a mask that is a number": (one, {**ONE, "masks": {"d": 0.5}}, "the mask d is 0.5; expected a Mask"),
+    "an initial value that is text": (one, {**ONE, "initial": {"b_a": "ones"}}, "b_a is 'ones'; expected a number"),
+    "bounds the wrong way round": (one, {**ONE, "initial": {"b_a": (1, -1)}}, "b_a is (1, -1); expected a number, or"),
+    "unknown blocks": (one, {**ONE, "blocks": "diagonal"}, "'diagonal'; expected one of 'full', 'heads', 'clockwork'"),
+    "an unknown activation": (with_phi, {**ONE, "phi": "tannh"}, "no activation is called 'tannh'"),
+    "a function as an activation": (with_phi, {**ONE, "phi": abs}, "expected the name of an activation"),
     "an activation of no known symbol": (one, {"gates": "a", "states": "h", "psi": "tanh"}, "['psi']"),
 }  # fmt: skip
 
@@ -166,3 +177,18 @@ def test_every_registered_cell_is_described(made: Cell) -> None:
     for symbol, default in made.activations.items():
         assert symbol in SYMBOLS
         assert default in ACTIVATIONS
+
+
+def test_what_is_no_function_is_no_cell() -> None:
+    for step in (partial(one), max, "one"):
+        with pytest.raises(TypeError, match="expected a function that holds the equations"):
+            cell(**ONE)(step)
+
+
+def test_a_mask_of_an_unknown_kind_is_refused() -> None:
+    with pytest.raises(ValueError, match="of the kind 'drop'; expected 'dropout' or 'zoneout'"):
+        Mask("drop", "rate", 0.5)
+
+
+def test_an_activation_goes_by_its_own_name() -> None:
+    assert cell(**ONE, phi="swish")(with_phi).activations == {"phi": "silu"}

@@ -14,10 +14,11 @@ import pytest
 import torch
 
 import ostinato.keras
-from ostinato.cells import CELLS, cell
+from ostinato.cells import CELLS, cell, ops
 from ostinato.keras import layer_of, layers, steps
 from ostinato.keras.arguments import forget_bias
 from ostinato.keras.gallery import single_layer_of
+from ostinato.scan import watch
 
 from .gallery import (
     BATCH,
@@ -473,3 +474,24 @@ def test_an_argument_named_like_another_is_refused() -> None:
 
     with pytest.raises(ValueError, match="'name' is an attribute of every Keras layer"):
         layer_of(hidden)(3)(np.zeros((1, 2, 3)))
+
+
+def test_states_that_units_share_are_the_same_step_by_step() -> None:
+    @cell(gates="a b", states="h m s", phi="tanh")
+    def shared(gate: Any, state: Any, phi: Any) -> Any:
+        seen = gate.using(h=ops.row_mean(state.h)).h.b
+        return phi(gate.x.b + seen + state.s) + 0.1 * state.m, ops.row_mean(phi(gate.a)), 0.5
+
+    made = layer_of(shared)(5, return_sequences=True, return_state=True)
+    x = torch.randn(3, 4, 2)
+    with watch() as choices:
+        whole, *finals = made(x)
+    assert [choice.backend for choice in choices] == ["cpu"]
+    states = made.get_initial_state(3)
+    outputs = []
+    for t in range(4):
+        y, states = made.cell(x[:, t], states)
+        outputs.append(y)
+    torch.testing.assert_close(torch.stack(outputs, 1), whole)
+    for one, other in zip(states, finals, strict=False):
+        torch.testing.assert_close(one, other)

@@ -12,7 +12,7 @@ import torch
 from torch.nn.utils.rnn import pack_padded_sequence, pad_packed_sequence
 
 from ostinato import nn, scan
-from ostinato.cells import CELLS
+from ostinato.cells import CELLS, cell
 
 from .zoo import BATCH, HIDDEN, INPUT, STEPS, by_hand, listed, make, names, sequence, states, weights
 
@@ -237,6 +237,52 @@ def test_the_first_layer_below_a_depth_gate_is_a_peephole_lstm() -> None:
     plain.load_state_dict(alone.state_dict())
     x = torch.randn(STEPS, BATCH, INPUT, dtype=torch.float64)
     assert_same(alone(x), plain(x))
+
+
+@pytest.mark.parametrize(
+    "changed", [{"bias": "f"}, {"initial": {"b_f": 3.0}}, {"forget": None}, {"gates": "o g f i"}], ids=str
+)
+def test_a_first_layer_that_is_held_in_another_way_is_the_cell_itself(changed: dict[str, Any]) -> None:
+    def below(gate: Any, state: Any, sequence: Any, phi: Any, sigma: Any) -> Any:
+        c = sigma(gate.f) * state.c + sigma(gate.i) * phi(gate.g) + sequence.d
+        return sigma(gate.o) * phi(c), c
+
+    lstm = CELLS["lstm"]
+    same = {
+        "gates": "i f g o", "states": "h c", "sequences": "d", "phi": "tanh", "sigma": "sigmoid",
+        "forget": lstm.forget, "recurrent_bias": " ".join(lstm.recurrent_bias),
+    }  # fmt: skip
+    assert scan.lowest(cell(**same)(below)) is lstm
+    own = cell(**{**same, **changed})(below)
+    assert scan.lowest(own) is own
+
+
+def test_an_own_cell_is_refused_with_its_sentence() -> None:
+    @cell(gates="f c", states="h")
+    def misspelled(gate: Any, state: Any) -> Any:
+        return gate.f * state.h + gate.candidate
+
+    with pytest.raises(ValueError, match=r"has no gate 'candidate'; its gates are f, c\n.*line \d+: return gate.f"):
+        nn.layer_of(misspelled)(INPUT, HIDDEN)
+
+
+@pytest.mark.parametrize("kind, name", [("matrices", "hh:HH"), ("matrices", "ih:HD"), ("parameters", "bias_ih")])
+def test_two_tensors_of_one_name_are_refused(kind: str, name: str) -> None:
+    def two(gate: Any, state: Any, x: Any, matrix: Any, p: Any) -> Any:
+        if kind == "parameters":
+            return gate.a * p.bias_ih
+        return gate.a + (matrix.hh @ state.h if name == "hh:HH" else matrix.ih @ x)
+
+    own = cell(gates="a", states="h", **{kind: name})(two)
+    with pytest.raises(ValueError, match="as it does another of its tensors; choose another name"):
+        nn.layer_of(own)(INPUT, HIDDEN)
+
+
+@pytest.mark.parametrize("name", ["LSTM", "GRU", "RNN", "PeepholeLSTM", "MGU"])
+def test_shapes_are_found_without_memory(name: str) -> None:
+    module = getattr(nn, name)(INPUT, HIDDEN, device="meta")
+    y, _ = module(torch.empty(STEPS, BATCH, INPUT, device="meta"))
+    assert (y.shape, y.device.type) == ((STEPS, BATCH, HIDDEN), "meta")
 
 
 @every_cell

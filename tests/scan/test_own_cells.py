@@ -9,6 +9,7 @@ import torch
 
 from ostinato.cells import Cell, cell, ops
 
+from ..compiler import cells
 from .problems import Problem, assert_close, evaluate, oracle, tensors
 
 
@@ -44,7 +45,22 @@ def clocked_gru(gate: Any, state: Any, constant: Any, phi: Any, sigma: Any) -> A
     return ops.select(waiting, state.h, h), ops.select(waiting, state.c, n * z), state.t + 1.0
 
 
-OWN = pytest.mark.parametrize("own", [two_projections, chained_heads, clocked_gru], ids=lambda own: own.name)
+@cell(gates="a b", states="h n m s", phi="tanh")
+def shared_states(gate: Any, state: Any, t: Any, phi: Any) -> Any:
+    """States, and a vector in a product, that hold one number for all units."""
+    mean = ops.row_mean(phi(gate.a))
+    shared = gate.using(h=ops.row_mean(state.h)).h.b
+    return phi(gate.x.b + shared + 0.1 * state.n) + ops.minimum(t, state.m + 2.0), t + 1.0, mean, 0.5
+
+
+OWN = pytest.mark.parametrize(
+    "own",
+    [
+        two_projections, chained_heads, clocked_gru, cells.gated_by_mean, cells.squeeze, cells.coded_time,
+        shared_states, cells.bounded_by_numbers,
+    ],
+    ids=lambda own: own.name,
+)  # fmt: skip
 RAGGED: dict[str, dict[str, Any]] = {
     "full": {},
     "lengths": {"lengths": (3, 0, 6, 1)},

@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable, Mapping
+import math
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import Any, Literal
+from numbers import Real
+from typing import Any, Literal, get_args
+
+from .activations import activation
 
 #: The run-time activations by the symbol that equations use for them, with the argument that chooses each.
 SYMBOLS = {"phi": "activation", "sigma": "recurrent_activation"}
@@ -19,8 +23,25 @@ RESERVED_GATES = {"x", "h", "using"}
 #: The sizes that vectors have: input size, units, projection size.
 SPACES = ("D", "H", "P")
 
+_Kind = Literal["dropout", "zoneout"]
+_Blocks = Literal["full", "heads", "clockwork"]
+
 #: An initial value: a number, or the bounds of a uniform distribution.
 Initial = float | tuple[float, float]
+
+
+def _error(step: Callable[..., Any], sentence: str) -> ValueError:
+    """A complaint about a cell, with the place where its function stands."""
+    code = step.__code__
+    return ValueError(f"cell {step.__name__}: {sentence} ({code.co_filename}, line {code.co_firstlineno})")
+
+
+def _named(step: Callable[..., Any], name: str) -> str:
+    """An activation's own name."""
+    try:
+        return activation(name).name
+    except ValueError as error:
+        raise _error(step, str(error)) from error
 
 
 @dataclass(frozen=True)
@@ -36,10 +57,14 @@ class Mask:
             sequence. The layer's argument `per_step` overrules it.
     """
 
-    kind: Literal["dropout", "zoneout"]
+    kind: _Kind
     rate: str
     default: float
     per_step: bool = True
+
+    def __post_init__(self) -> None:
+        if self.kind not in get_args(_Kind):
+            raise ValueError(f"a mask is of the kind {self.kind!r}; expected 'dropout' or 'zoneout'")
 
 
 @dataclass(frozen=True)
@@ -79,7 +104,7 @@ class Cell:
     masks: Mapping[str, Mask] = field(default_factory=dict)
     activations: Mapping[str, str] = field(default_factory=dict)
     projected: tuple[str, ...] = ()
-    blocks: Literal["full", "heads", "clockwork"] = "full"
+    blocks: _Blocks = "full"
     bias: tuple[str, ...] = ()
     recurrent_bias: tuple[str, ...] = ()
     layer: str = ""
@@ -135,8 +160,7 @@ class Cell:
 
     def error(self, sentence: str) -> ValueError:
         """A complaint about this cell, with the place where its function stands."""
-        code = self.step.__code__
-        return ValueError(f"cell {self.name}: {sentence} ({code.co_filename}, line {code.co_firstlineno})")
+        return _error(self.step, sentence)
 
     @cached_property
     def asks_for(self) -> tuple[str, ...]:
@@ -197,7 +221,7 @@ def cell(
     matrices: str = "",
     sequences: str = "",
     masks: Mapping[str, Mask] | None = None,
-    blocks: Literal["full", "heads", "clockwork"] = "full",
+    blocks: _Blocks = "full",
     bias: str | None = None,
     recurrent_bias: str = "",
     layer: str = "",
@@ -243,6 +267,11 @@ def cell(
     """
 
     def make(step: Callable[..., Any]) -> Cell:
+        if not (inspect.isfunction(step) or inspect.ismethod(step)):
+            raise TypeError(f"@cell is given {step!r}; expected a function that holds the equations of one step")
+        for what, value, fits, kind in _kinds(texts, tables, activations):
+            if not fits:
+                raise _error(step, f"{what} is {value!r}; expected {kind}")
         shaped = [name.partition(":") for name in states.split()]
         made = Cell(
             name=step.__name__,
@@ -250,11 +279,11 @@ def cell(
             gates=tuple(gates.split()),
             states=tuple(name for name, _, _ in shaped),
             parameters=tuple(parameters.split()),
-            constants=dict(constants or {}),
+            constants=dict(tables["constants"]),
             matrices={name: tuple(shape) for name, _, shape in (one.partition(":") for one in matrices.split())},  # type: ignore[misc]
             sequences=tuple(sequences.split()),
-            masks=dict(masks or {}),
-            activations=dict(activations),
+            masks=dict(tables["masks"]),
+            activations={symbol: _named(step, name) for symbol, name in activations.items()},
             projected=tuple(name for name, _, size in shaped if size == "P"),
             blocks=blocks,
             bias=tuple((gates if bias is None else bias).split()),
@@ -262,8 +291,11 @@ def cell(
             layer=layer or "".join(part[:1].upper() + part[1:] for part in step.__name__.split("_")),
             clock=tuple(clock.split()) if clock else None,  # type: ignore[arg-type]
             forget=forget,
-            initial=dict(initial or {}),
+            initial=dict(tables["initial"]),
         )
+        if blocks not in get_args(_Blocks):
+            known = ", ".join(map(repr, get_args(_Blocks)))
+            raise made.error(f"its blocks are {blocks!r}; expected one of {known}")
         wrong = [size for _, _, size in shaped if size not in ("", "H", "P")]
         if wrong:
             raise made.error(f"a state has the size {wrong[0]!r}; expected H (units) or P (projection size)")
@@ -275,7 +307,36 @@ def cell(
             )
         return made
 
+    texts = {
+        "gates": gates, "states": states, "parameters": parameters, "matrices": matrices, "sequences": sequences,
+        "bias": bias or "", "recurrent_bias": recurrent_bias, "layer": layer, "clock": clock, "forget": forget or "",
+    }  # fmt: skip
+    tables: dict[str, Mapping[str, Any]] = {
+        "constants": constants or {},
+        "masks": masks or {},
+        "initial": initial or {},
+    }
     return make
+
+
+def _kinds(
+    texts: Mapping[str, Any], tables: Mapping[str, Any], activations: Mapping[str, Any]
+) -> Iterator[tuple[str, object, bool, str]]:
+    """For each argument of `cell`, and what is in it: its name, its value, whether it is of its kind, and that kind."""
+    for name, text in texts.items():
+        yield name, text, isinstance(text, str), "one text, names in it separated by spaces"
+    for name, table in tables.items():
+        yield name, table, isinstance(table, Mapping), "a dictionary"
+    for name, value in tables["constants"].items():
+        yield f"the constant {name}", value, isinstance(value, Real), "a number"
+    for name, value in tables["masks"].items():
+        yield f"the mask {name}", value, isinstance(value, Mask), "a Mask"
+    for name, value in tables["initial"].items():
+        low, high = value if isinstance(value, tuple) and len(value) == 2 else (value, value)
+        numbers = all(isinstance(one, Real) and math.isfinite(one) for one in (low, high))
+        yield f"the initial value of {name}", value, numbers and low <= high, "a number, or bounds (low, high)"
+    for symbol, name in activations.items():
+        yield symbol, name, isinstance(name, str), "the name of an activation"
 
 
 def register(made: Cell) -> Cell:

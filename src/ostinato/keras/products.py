@@ -85,7 +85,7 @@ class Gates:
         return found
 
     def _product(self, gate: str, side: str) -> Any:
-        structure, vector = self._structure, self._vectors[side]
+        structure, vector = self._structure, _whole(self._vectors[side], self._size(side))
         k = structure.program.blocks[side].index(gate)
         if side == "W" or structure.cell.blocks == "full":
             found = kops.matmul(vector, _columns(self._tensors[side], k, structure.units))
@@ -98,6 +98,11 @@ class Gates:
         if gate in biased:
             found = found + _columns(self._tensors[bias], biased.index(gate), structure.units)
         return found
+
+    def _size(self, side: str) -> int:
+        """How many entries the vectors have that a matrix reads."""
+        cell, structure = self._structure.cell, self._structure
+        return structure.input_size if side == "W" else structure.state_size(cell.states[0])
 
     def _heads(self, h: Any, k: int) -> Any:
         units, heads = self._structure.units, self._structure.heads
@@ -120,6 +125,11 @@ def _columns(tensor: Any, k: int, size: int) -> Any:
     return tensor[..., k * size : (k + 1) * size]
 
 
+def _whole(vector: Any, size: int) -> Any:
+    """A vector of this size, where all its entries may be one number."""
+    return kops.repeat(vector, size, axis=-1) if vector.shape[-1] != size else vector
+
+
 class _Matrix:
     """`matrix.name` of a step."""
 
@@ -127,7 +137,7 @@ class _Matrix:
         self._transposed = transposed
 
     def __matmul__(self, vector: Any) -> Any:
-        return kops.matmul(vector, self._transposed)
+        return kops.matmul(_whole(vector, self._transposed.shape[0]), self._transposed)
 
 
 def step(
@@ -153,7 +163,7 @@ def step(
     cell = structure.cell
     adopt(x)
     vectors = SimpleNamespace(**{name: tensors[name] for name in cell.vectors})
-    return cell(
+    new = cell(
         x=x,
         gate=Gates(structure, tensors, x, states[0]),
         state=SimpleNamespace(**dict(zip(cell.states, states, strict=True))),
@@ -164,3 +174,11 @@ def step(
         t=t,
         **functions,
     )
+    return tuple(_as_state(after, before) for after, before in zip(new, states, strict=True))
+
+
+def _as_state(value: Any, like: Any) -> Any:
+    """A value of the equations, perhaps one number for all units, as a state."""
+    if getattr(value, "shape", None) == like.shape:
+        return value
+    return kops.convert_to_tensor(value, dtype=like.dtype) + kops.zeros_like(like)

@@ -73,7 +73,8 @@ class Form:
 
 
 def autocasts(x: Tensor) -> bool:
-    return x.is_floating_point() and torch.is_autocast_enabled(x.device.type)
+    device = x.device.type
+    return x.is_floating_point() and device != "meta" and torch.is_autocast_enabled(device)
 
 
 def in_dtype(x: Tensor, states: States, dtype: torch.dtype) -> tuple[Tensor, States]:

@@ -154,6 +154,11 @@ class Layer(torch.nn.Module):
                 for parameter in structure.parameters():
                     empty = torch.empty(parameter.shape, device=device, dtype=dtype)
                     name = _name(parameter.name, structure.cell, number, direction)
+                    if name in self._parameters or name in self._buffers:
+                        raise structure.cell.error(
+                            f"a layer holds its {parameter.name!r} as {name}, as it does another of its tensors; "
+                            "choose another name"
+                        )
                     if self._trains(parameter):
                         self.register_parameter(name, torch.nn.Parameter(empty))
                     else:

@@ -39,4 +39,18 @@ def _equations(cell: Cell) -> tuple[tuple[Node, ...], object]:
         else:
             made[old] = rebuild(old, [made[arg] for arg in old.args])
     shared = (cell.projected, cell.activations, cell.constants, cell.masks, cell.matrices, cell.blocks, cell.clock)
-    return tuple(made[state] for state in states), shared
+    equations = tuple(made[state] for state in states)
+    return equations, (*shared, *_stored(cell, equations))
+
+
+def _stored(cell: Cell, equations: tuple[Node, ...]) -> tuple[object, ...]:
+    """How a layer holds the gates and vectors that equations use, and where it starts them."""
+    used: set[str] = set()
+    for value in in_order(equations):
+        if value.op == "gate":
+            used |= {gate for _, gate in value.attr[1]}
+        elif value.op == "parameter":
+            used.add(value.attr)
+    order = [tuple(name for name in names if name in used) for names in (cell.gates, cell.bias, cell.recurrent_bias)]
+    initial = {name: value for name, value in cell.initial.items() if name.removeprefix("b_") in used}
+    return *order, cell.forget, initial

@@ -23,16 +23,23 @@ def _select(condition: Tensor, positive: Any, otherwise: Any) -> Tensor:
     return torch.where(condition > 0, positive, otherwise)
 
 
-def _minimum(x: Tensor, y: Any) -> Tensor:
+def _like(x: Any, y: Any) -> Tensor:
+    """x as a tensor, which y is where x is a number."""
+    return x if isinstance(x, Tensor) else torch.full_like(y, x)
+
+
+def _minimum(x: Any, y: Any) -> Tensor:
+    x = _like(x, y)
     return torch.where((x < y) | x.isnan(), x, y)
 
 
-def _maximum(x: Tensor, y: Any) -> Tensor:
+def _maximum(x: Any, y: Any) -> Tensor:
+    x = _like(x, y)
     return torch.where((x > y) | x.isnan(), x, y)
 
 
-def _remainder(x: Tensor, y: Any) -> Tensor:
-    return torch.remainder(x, y.detach() if isinstance(y, Tensor) else y)
+def _remainder(x: Any, y: Any) -> Tensor:
+    return torch.remainder(_like(x, y), y.detach() if isinstance(y, Tensor) else y)
 
 
 _functions = SimpleNamespace(
@@ -80,7 +87,7 @@ class _Gates:
         parts = []
         for side in self._sides:
             matrix, bias = self._weights.blocks[side][name]
-            parts.append(torch.nn.functional.linear(self._vectors[side], matrix, bias))
+            parts.append(torch.nn.functional.linear(_whole(self._vectors[side], matrix), matrix, bias))
         return sum(parts[1:], parts[0])
 
 
@@ -91,7 +98,12 @@ class _Matrix:
         self._tensor = tensor
 
     def __matmul__(self, vector: Tensor) -> Tensor:
-        return vector @ self._tensor.T
+        return _whole(vector, self._tensor) @ self._tensor.T
+
+
+def _whole(vector: Tensor, matrix: Tensor) -> Tensor:
+    """A vector with an entry for every column of a matrix, where all units share one."""
+    return vector.expand(*vector.shape[:-1], matrix.shape[1])
 
 
 class _Direction:
@@ -122,6 +134,11 @@ def _reached(reach: Tensor, U: Tensor) -> Tensor:
     return inside.to(U.dtype).repeat(U.shape[0] // len(reach), 1)
 
 
+def _as_state(value: Any, like: Tensor) -> Tensor:
+    """A value of the equations, perhaps one number for all units, as a state."""
+    return torch.as_tensor(value, dtype=like.dtype, device=like.device).expand_as(like)
+
+
 def _function(chosen: str | Callable[[Tensor], Tensor]) -> Callable[[Tensor], Tensor]:
     return activation(chosen).value if isinstance(chosen, str) else chosen
 
@@ -148,9 +165,10 @@ def _one_direction(
             constant=weights.vectors,
             matrix=weights.matrices,
             sequence=SimpleNamespace(**{name: s[t] for name, s in zip(cell.inputs, sequences, strict=True)}),
-            t=number,
+            t=torch.tensor(float(number), dtype=x.dtype, device=x.device),
             **functions,
         )
+        new = tuple(_as_state(after, before) for after, before in zip(new, states, strict=True))
         if mask is not None:
             runs = mask[t].unsqueeze(-1)
             new = tuple(torch.where(runs, after, before) for after, before in zip(new, states, strict=True))
