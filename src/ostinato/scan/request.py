@@ -382,7 +382,7 @@ def _facts(
         if w.reach is not None:
             return None
         tensors += (w.W, w.U, w.b, w.b_u, *w.parameters, *w.matrices)
-        facts += (len(w.parameters), w.order)
+        facts += (len(w.parameters), w.order and tuple(w.order))
         if cell.constants:
             facts += [one.requires_grad for one in w.parameters]
     for one in tensors:
@@ -412,6 +412,8 @@ def _remembered(check: _Check) -> _Check:
 
     @wraps(check)
     def make(cell: Cell, x: Tensor, weights: Any, initial_state: Any = None, **options: Any) -> Request:
+        if torch.compiler.is_compiling():  # sizes may be symbols
+            return recorded(check(cell, x, weights, initial_state, **options))
         weights = tuple(weights)
         states = None if initial_state is None else tuple(initial_state)
         given = options.pop("sequences", None)
