@@ -11,6 +11,7 @@ import torch
 
 import ostinato.keras
 from ostinato import cells, nn, scan
+from ostinato.inspect.callback import Record
 from ostinato.keras import layers
 from ostinato.keras.callbacks import Faults, NormPreservingPenalty
 
@@ -140,6 +141,18 @@ def test_it_stands_beside_faults_and_leaves_the_model_as_it_was(order: int) -> N
     assert "train_step" not in vars(made)
     for one, other in zip(before, weights(made), strict=True):
         np.testing.assert_array_equal(one, other)
+
+
+@pytest.mark.parametrize("order", [1, -1])
+def test_it_counts_the_same_beside_a_record(order: int) -> None:
+    found = []
+    for beside in ([], [Record(every=2)]):
+        keras.utils.set_random_seed(0)
+        made = model(layers.GRU(4, return_sequences=True), layers.GRU(3), optimizer="adam")
+        callbacks = [NormPreservingPenalty(0.1), *beside][::order]
+        found.append(made.fit(X, Y, batch_size=2, epochs=2, verbose=0, shuffle=False, callbacks=callbacks).history)
+        assert all(len(one.snapshots) == -(-2 * -(-len(X) // 2) // 2) for one in beside)
+    assert found[0] == found[1]
 
 
 def test_gradients_come_to_keep_their_norm() -> None:

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 import torch
 
 from ostinato.cells import ACTIVATIONS, CELLS, Cell, cell
-from ostinato.scan import Choice, Weights, choose, make_request, run, scan, watch
+from ostinato.scan import Choice, Weights, choose, make_request, record, run, scan, watch
 
 from .problems import Problem, arguments, every_cell, tensors
 
@@ -128,6 +129,34 @@ def test_watch_records_every_scan_inside_it_and_none_outside(engine: str) -> Non
     assert [choice.backend for choice in outer] == ["cpu", "reference", "reference"]
     assert [choice.backend for choice in inner] == ["reference"]
     assert all(isinstance(choice, Choice) and choice.reason for choice in outer)
+
+
+@pytest.mark.parametrize("listen", [watch, record])
+def test_blocks_within_each_other_end_one_by_one(listen: Callable) -> None:
+    """Also where the lists are equal, and where the outer block ends first."""
+    with listen() as outer:
+        with listen() as inner:
+            run(_request(CELLS["lstm"]))
+        run(_request(CELLS["lstm"]))
+    assert len(outer) == 2 and len(inner) == 1
+    first, second = listen(), listen()
+    early, late = first.__enter__(), second.__enter__()
+    first.__exit__(None, None, None)
+    run(_request(CELLS["lstm"]))
+    second.__exit__(None, None, None)
+    assert early == [] and len(late) == 1
+
+
+@pytest.mark.parametrize("listen", [watch, record])
+def test_a_block_hears_of_its_own_thread_alone(listen: Callable) -> None:
+    with ThreadPoolExecutor(1) as other, listen() as mine:
+        other.submit(lambda: run(_request(CELLS["lstm"]))).result()
+        theirs = other.submit(listen).result()
+        heard = other.submit(theirs.__enter__).result()
+        run(_request(CELLS["lstm"]))
+        theirs.__exit__(None, None, None)  # in a thread that did not begin it
+        other.submit(lambda: run(_request(CELLS["lstm"]))).result()
+    assert len(mine) == 1 and heard == []
 
 
 def test_watch_ends_with_an_error_too() -> None:

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, replace
 from typing import Any, Literal
 
@@ -13,6 +13,7 @@ from torch import Tensor
 from ..cells import Cell
 from . import cpu, reference
 from .bounds import SavedDtype
+from .listeners import Listeners
 from .request import ActivationLike, Layout, Padding, Request, Weights, make_request
 
 Backend = Literal["cpu", "reference"]
@@ -127,24 +128,17 @@ def choose(request: Request, backend: Backend | None = None) -> Choice:
     return Choice("reference", obstacle)
 
 
-_watchers: list[list[Choice]] = []
+_watchers: Listeners[Choice] = Listeners()
 
 
-@contextmanager
-def watch() -> Iterator[list[Choice]]:
-    """Collect the `Choice` of every scan that runs inside the `with` block."""
-    taken: list[Choice] = []
-    _watchers.append(taken)
-    try:
-        yield taken
-    finally:
-        _watchers.remove(taken)
+def watch() -> AbstractContextManager[list[Choice]]:
+    """Collect the `Choice` of every scan that this thread runs inside the `with` block."""
+    return _watchers.listen()
 
 
 def tell(choice: Choice) -> None:
-    """Have everybody who watches know of a scan that runs."""
-    for taken in _watchers:
-        taken.append(choice)
+    """Have everybody who watches this thread know of a scan that runs."""
+    _watchers.tell(choice)
 
 
 def run(request: Request, backend: Backend | None = None) -> Results:

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 from torch import Tensor
+
+from .listeners import Listeners
 
 if TYPE_CHECKING:
     from .request import Request
@@ -29,22 +30,17 @@ class Flow:
     gradients: dict[str, Tensor] = field(default_factory=dict)
 
 
-_recorders: list[list[Flow]] = []
+_recorders: Listeners[Flow] = Listeners()
 
 
-@contextmanager
-def record() -> Iterator[list[Flow]]:
-    """Collect a `Flow` of every scan that runs inside the `with` block; their backward passes may run later."""
-    taken: list[Flow] = []
-    _recorders.append(taken)
-    try:
-        yield taken
-    finally:
-        _recorders.remove(taken)
+def record() -> AbstractContextManager[list[Flow]]:
+    """Collect a `Flow` of every scan that this thread runs inside the `with` block; their backward passes may run
+    later, and in any thread."""
+    return _recorders.listen()
 
 
 def recording() -> bool:
-    """Whether a `record` block is open."""
+    """Whether a `record` block of this thread is open."""
     return bool(_recorders)
 
 
@@ -53,6 +49,5 @@ def recorded(request: Request) -> Request:
     if not _recorders:
         return request
     flow = Flow(request)
-    for taken in _recorders:
-        taken.append(flow)
+    _recorders.tell(flow)
     return replace(request, flow=flow)
