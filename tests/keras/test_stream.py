@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 import ostinato.keras
-from ostinato.keras import layers
+from ostinato.keras import layers, models
 from ostinato.keras.loop import ON_TORCH
 
 from .gallery import NAMED, SPECIAL, own_cell, randomize
@@ -151,6 +151,54 @@ def test_models_that_branch_are_refused() -> None:
     twice = layers.LSTM(3, return_sequences=True, name="twice")
     with pytest.raises(ValueError, match="twice is called more than once"):
         ostinato.keras.stream(keras.Model(inputs, twice(twice(inputs))))
+
+
+def test_states_that_go_further_are_refused() -> None:
+    """A stream hands on what a layer puts out; `return_state` changes nothing where nobody reads a state."""
+    inputs = keras.Input((STEPS, 3))
+    y, h, c = layers.LSTM(2, return_state=True, name="lstm")(inputs)
+    with pytest.raises(ValueError, match="told returns a state of lstm"):
+        ostinato.keras.stream(keras.Model(inputs, c, name="told"))
+    with pytest.raises(ValueError, match="head reads a state of lstm"):
+        ostinato.keras.stream(keras.Model(inputs, layers.Dense(2, name="head")(h)))
+    within = keras.Model(inputs, c, name="within")
+    with pytest.raises(ValueError, match="within returns a state of lstm"):
+        ostinato.keras.stream(keras.Sequential([keras.Input((STEPS, 3)), within]))
+    model = keras.Model(inputs, layers.Dense(2)(y))
+    x = sequences(1, STEPS, 3)
+    found = outputs(ostinato.keras.stream(model), x)
+    np.testing.assert_allclose(found[:, -1], model.predict(x, verbose=0), atol=1e-6)
+
+
+@pytest.mark.parametrize("kind", [keras.Sequential, ostinato.keras.Sequential, keras.Model, models.Functional])
+def test_a_model_with_a_call_of_its_own_is_refused(kind: Any) -> None:
+    class Same(kind):
+        pass
+
+    class Twice(kind):
+        def call(self, x: Any, training: Any = None, mask: Any = None) -> Any:
+            return 2 * super().call(x, training=training, mask=mask)
+
+    inputs = keras.Input((STEPS, 3))
+    lstm = layers.LSTM(2)
+    given = ([inputs, lstm],) if issubclass(kind, keras.Sequential) else (inputs, lstm(inputs))
+    x = sequences(1, STEPS, 3)
+    found = outputs(ostinato.keras.stream(Same(*given)), x)
+    np.testing.assert_allclose(found[:, -1], Same(*given).predict(x, verbose=0), atol=1e-6)
+    with pytest.raises(ValueError, match="twice is a Twice, whose call is its own"):
+        ostinato.keras.stream(Twice(*given, name="twice"))
+
+
+def test_embeddings_that_mask_and_quantized_layers_are_refused() -> None:
+    masking = chain(layers.Embedding(7, 3, mask_zero=True, name="tokens"), layers.LSTM(4), shape=(None,))
+    with pytest.raises(ValueError, match="tokens has mask_zero=True"):
+        ostinato.keras.stream(masking)
+    for number, told in ((0, "tokens is an Embedding; its weights are quantized to int8"), (2, "head is a Dense; its")):
+        parts = layers.Embedding(7, 3, name="tokens"), layers.LSTM(4), layers.Dense(2, name="head")
+        model = chain(*parts, shape=(None,))
+        parts[number].quantize("int8")
+        with pytest.raises(ValueError, match=told):
+            ostinato.keras.stream(model)
 
 
 def test_subclasses_functions_and_unbuilt_layers_are_refused() -> None:

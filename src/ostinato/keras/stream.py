@@ -13,7 +13,7 @@ from keras.src.models import functional as keras_functional
 
 from ..cells import dense
 from ..scan import Layers, Stream, Weights, make_request
-from . import loop
+from . import loop, models
 from .dropout import Dropout
 from .recurrent import Recurrent, named, tensor_of
 from .stack import EquationsStack
@@ -25,6 +25,9 @@ _IN_TRAINING = (
     _layers.InputLayer, Dropout, _layers.Dropout, _layers.SpatialDropout1D, _layers.AlphaDropout,
     _layers.GaussianDropout, _layers.GaussianNoise, _layers.ActivityRegularization,
 )  # fmt: skip
+
+#: The `call` of models that run their layers one behind the other, and do nothing else.
+_CALLS = keras.Sequential.call, keras_functional.Functional.call, models.Sequential.call
 
 _SERVED = "a stream runs recurrent layers of this library, Dense, dropout and noise, and an Embedding in front"
 
@@ -69,9 +72,9 @@ def stream(model: Any, batch: int = 1) -> Stream:
 
     Args:
         model: a built model that is a chain: recurrent layers of this library, `Dense` (also in `TimeDistributed`),
-            `Activation` behind a linear `Dense`, layers that act in training alone, and an `Embedding` in front, with
-            which the stream is a `TokenStream`; or one such layer. Whether a layer returns its whole sequence makes no
-            difference: every step has an output, the last of the steps so far.
+            `Activation` behind a linear `Dense`, layers that act in training alone, and an `Embedding` without
+            `mask_zero` in front, with which the stream is a `TokenStream`; or one such layer. Whether a layer returns
+            its whole sequence makes no difference: every step has an output, the last of the steps so far.
         batch: how many sequences are carried side by side.
 
     Returns:
@@ -89,6 +92,8 @@ def stream(model: Any, batch: int = 1) -> Stream:
         if not layer.built:
             raise ValueError(f"{layer.name} is not built; call the model, or its build, first")
     embedding = layers.pop(0) if layers and type(layers[0]) is _layers.Embedding else None
+    if embedding is not None:
+        _check_embedding(embedding)
     stages = _stages(layers)
     if not stages:
         raise ValueError(f"{model.name} has no layer to run at a step; {_SERVED}")
@@ -114,6 +119,8 @@ def _chain(model: Any) -> Iterator[Any]:
         return
     if not isinstance(model, keras.Sequential):
         _check_chain(model)
+    if type(model).call not in _CALLS:
+        raise ValueError(f"{model.name} is a {type(model).__name__}, whose call is its own; a stream runs layers alone")
     for layer in model.layers:
         yield from _chain(layer)
 
@@ -132,6 +139,27 @@ def _check_chain(model: Any) -> None:
         (node,) = (node for node in nodes if node.operation is layer)
         if len(node.parent_nodes) != 1 or node.parent_nodes[0].operation is not before:
             raise ValueError(f"{layer.name} does not follow on {before.name} alone; a stream runs a chain of layers")
+        _check_output(node.input_tensors[0], f"{layer.name} reads")
+    _check_output(model.outputs[0], f"{model.name} returns")
+
+
+def _check_output(tensor: Any, does: str) -> None:
+    layer, _, number = tensor._keras_history
+    if number:
+        raise ValueError(f"{does} a state of {layer.name}; a stream hands on the output of a layer alone")
+
+
+def _check_embedding(layer: Any) -> None:
+    if _is_quantized(layer):
+        raise ValueError(f"{layer.name} is an Embedding; {_why_not(layer)}")
+    if layer.mask_zero:
+        raise ValueError(
+            f"{layer.name} has mask_zero=True: states pass by its token 0, and a stream makes a step of every token"
+        )
+
+
+def _is_quantized(layer: Any) -> bool:
+    return getattr(layer, "quantization_mode", None) is not None
 
 
 def _stages(layers: list[Any]) -> list[tuple[Any, Any]]:
@@ -141,7 +169,7 @@ def _stages(layers: list[Any]) -> list[tuple[Any, Any]]:
         layer = given.layer if type(given) is _layers.TimeDistributed else given
         if type(layer) is _layers.Activation and found and found[-1][1] is keras.activations.linear:
             found[-1] = found[-1][0], layer.activation
-        elif type(layer) is _layers.Dense and getattr(layer, "quantization_mode", None) is None:
+        elif type(layer) is _layers.Dense and not _is_quantized(layer):
             found.append((layer, layer.activation))
         elif isinstance(layer, (Recurrent, EquationsStack)):
             found.append((layer, None))
@@ -151,6 +179,8 @@ def _stages(layers: list[Any]) -> list[tuple[Any, Any]]:
 
 
 def _why_not(layer: Any) -> str:
+    if _is_quantized(layer):
+        return f"its weights are quantized to {layer.quantization_mode}, and a stream needs them as they were trained"
     if isinstance(layer, _layers.Bidirectional):
         return "its second direction begins at the end of a sequence, and a stream has none"
     if isinstance(layer, (_layers.LSTM, _layers.GRU, _layers.SimpleRNN)):
