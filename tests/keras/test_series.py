@@ -116,6 +116,37 @@ def test_validation_does_not_see_the_states_of_training() -> None:
     assert told == pytest.approx(float(model.evaluate(test, verbose=0)), rel=1e-6)
 
 
+@pytest.mark.parametrize("validation_steps", [None, 2])
+def test_training_goes_on_with_its_own_states_after_a_validation(validation_steps: int | None) -> None:
+    """Epochs of a part of the batches, as `steps_per_epoch` makes them, go on in the middle of a series."""
+    many, found = series(70), []
+    for validates in (False, True):
+        keras.utils.set_random_seed(0)
+        model = network()
+        model.compile("sgd", "mse")
+        train = SeriesDataset(model, many, horizon=1, columns=[0], batch=3, steps=4)
+        assert len(train) == 6 and train.streams[2].carry.any() and train.streams[4].carry.any()
+        test = SeriesDataset(model, series(40), horizon=1, columns=[0], batch=3, steps=4)
+        further = {"validation_data": test, "validation_steps": validation_steps} if validates else {}
+        told = model.fit(train, epochs=3, steps_per_epoch=2, shuffle=False, verbose=0, **further)
+        found.append([told.history["loss"], *(weight.numpy() for weight in model.trainable_variables)])
+    for one, other in zip(*found, strict=True):
+        np.testing.assert_array_equal(one, other)
+
+
+def test_data_sets_taken_in_turns_keep_their_states_apart() -> None:
+    """Also where one runs through another model with the same layers."""
+    model = network()
+    head = keras.Model(model.inputs[0], model.layers[0].output)
+    sets = [SeriesDataset(one, series(n), horizon=1, batch=3, steps=4) for one, n in ((model, 50), (head, 60))]
+    alone = [
+        [one.predict_on_batch(part[k][0]) for k in range(3)] for one, part in zip((model, head), sets, strict=True)
+    ]
+    for k in range(3):
+        for one, part, expected in zip((model, head), sets, alone, strict=True):
+            np.testing.assert_array_equal(one.predict_on_batch(part[k][0]), expected[k])
+
+
 def test_a_row_with_a_broken_state_starts_anew_from_zero() -> None:
     model = network(batch=2)
     dataset = SeriesDataset(model, series(12, 6, 6), horizon=1, batch=2, steps=6, whole=True)

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Any
+from weakref import WeakKeyDictionary, ref
 
 import keras
 import numpy as np
@@ -11,6 +13,9 @@ import torch
 from ..series import Streams
 from .loop import ON_TORCH
 
+#: Whose states each stateful layer holds.
+_holders: WeakKeyDictionary[Any, ref[SeriesDataset]] = WeakKeyDictionary()
+
 
 class SeriesDataset(keras.utils.PyDataset):  # type: ignore[misc]
     """Long series for `fit`, `evaluate` and `predict` of a model whose recurrent layers are `stateful`.
@@ -18,6 +23,8 @@ class SeriesDataset(keras.utils.PyDataset):  # type: ignore[misc]
     A batch is x (B, k, F), y (B, k, G) and the sample weights (B, k), which are 0 behind the end of a series. When
     Keras asks for a batch, the states of the rows that do not continue the batch before are set to zero: of all rows
     in the first batch of an epoch, of an evaluation and of a prediction, of one row where another series begins in it.
+
+    Each data set has states of its own: training goes on with those that it left, whatever a validation has run since.
 
     Batches must be taken in order: pass `shuffle=False` to `fit`.
 
@@ -46,7 +53,8 @@ class SeriesDataset(keras.utils.PyDataset):  # type: ignore[misc]
         self.streams: Streams = args[0] if given else Streams(*args, **kwargs)
         self._model = model
         self._last = -1
-        stateful = [one for one in model._flatten_layers() if getattr(one, "stateful", False)]
+        self._kept: dict[Any, list[tuple[Any, torch.Tensor]]] = {}
+        stateful = list(self._stateful())
         if not stateful:
             raise ValueError(
                 f"model {model.name!r} has no stateful layer; make its recurrent layers with stateful=True"
@@ -73,9 +81,26 @@ class SeriesDataset(keras.utils.PyDataset):  # type: ignore[misc]
                 "pass shuffle=False to fit"
             )
         x, y, mask, carry = self.streams[number]
+        self._take_over()
         self._carry(carry)
         self._last = number
         return x, y, mask.astype("float32")
+
+    def _stateful(self) -> Iterator[Any]:
+        """The stateful layers; one may hold others, and share its states with them."""
+        return (layer for layer in self._model._flatten_layers() if getattr(layer, "stateful", False))
+
+    @torch.no_grad()
+    def _take_over(self) -> None:
+        """Put this data set's states where another one has run since, and have the other keep its own."""
+        for layer in self._stateful():
+            holder = _holders.get(layer, ref(self))()
+            if holder is not self:
+                if holder is not None:
+                    holder._kept[layer] = [(state, state.value.clone()) for state in _states(layer)]
+                for state, value in self._kept.pop(layer, ()):
+                    state.assign(value)
+            _holders[layer] = ref(self)
 
     @torch.no_grad()
     def _carry(self, carry: np.ndarray) -> None:
@@ -83,10 +108,9 @@ class SeriesDataset(keras.utils.PyDataset):  # type: ignore[misc]
         if carry.all():
             return
         done = set()
-        for layer in self._model._flatten_layers():
-            for state in (getattr(layer, "stateful", False) and keras.tree.flatten(layer.states)) or ():
-                # None before the layer is built
-                if state is not None and id(state) not in done:
+        for layer in self._stateful():
+            for state in _states(layer):
+                if id(state) not in done:
                     done.add(id(state))
                     goes_on = torch.from_numpy(carry).to(state.value.device)[:, None] != 0
                     if state.shape[0] != len(carry):
@@ -96,3 +120,8 @@ class SeriesDataset(keras.utils.PyDataset):  # type: ignore[misc]
                         )
                     # a product would keep a state that is not finite
                     state.assign(torch.where(goes_on, state.value, 0))
+
+
+def _states(layer: Any) -> list[Any]:
+    """The variables of a layer's states; none before it is built."""
+    return [state for state in keras.tree.flatten(layer.states) if state is not None]
