@@ -34,6 +34,41 @@ def test_gradients_are_differences(output: int | None) -> None:
         assert found.contribution[at] == pytest.approx(want * float(x[at]), rel=1e-5, abs=1e-9)
 
 
+class First(torch.nn.Module):
+    """The outputs of a recurrent module alone."""
+
+    def __init__(self, layer: Any) -> None:
+        super().__init__()
+        self.layer = layer
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        outputs: torch.Tensor = self.layer(x)[0]
+        return outputs
+
+
+@pytest.mark.parametrize("backend", [None, "reference"])
+def test_what_changes_gradients_alone_is_left_out(backend: Any) -> None:
+    def made(**options: Any) -> Any:
+        return torch.nn.Sequential(First(nn.LSTM(3, 8, 2, batch_first=True, **options)), torch.nn.Linear(8, 2))
+
+    plain = made()
+    x = torch.randn(4, 20, 3)
+    want = attribution(Probe(plain, x)).gradient
+    rounding: list[dict[str, Any]] = [] if backend else [{"saved_dtype": "bfloat16"}]
+    for options in ({"truncate_gradient": 5}, {"clip_recurrent_gradient": 1e-3}, *rounding):
+        network = made(backend=backend, **options)
+        network.load_state_dict(plain.state_dict())
+        np.testing.assert_allclose(attribution(Probe(network, x)).gradient, want, rtol=1e-4, atol=1e-7)
+        (found,) = torch.autograd.grad(network(x.requires_grad_())[:, -1].sum(), x)
+        assert not np.allclose(found.numpy(), want, rtol=1e-4, atol=1e-7)  # training goes on as the layer says
+    bounded = models.Sequential([layers.Input((20, 3)), layers.LSTM(8, truncate_gradient=5)])
+    same = models.Sequential([layers.Input((20, 3)), layers.LSTM(8)])
+    same.set_weights(bounded.get_weights())
+    found, want = (attribution(Probe(one, x)).gradient for one in (bounded, same))
+    np.testing.assert_array_equal(found, want)
+    assert found[:, 0].any()
+
+
 def test_of_a_delay_line_one_step_counts() -> None:
     x = torch.randn(3, 9, 1)
     found = attribution(Probe(delay_line(4), x))

@@ -50,6 +50,17 @@ def test_norms_are_those_of_autograd(kind: Any, norm: Any, of: Any, by: Any) -> 
             assert found.norms[row, k] == pytest.approx(float(want), rel=1e-9)
 
 
+@pytest.mark.parametrize("norm", ["frobenius", "spectral"])
+def test_what_changes_gradients_alone_is_left_out(norm: Any) -> None:
+    x, plain = torch.randn(2, 12, 3), nn.LSTM(3, 4, batch_first=True)
+    (want,) = jacobian_norms(Probe(plain, x), norm=norm)
+    for options in ({"saved_dtype": "bfloat16"}, {"recompute": 3}, {"truncate_gradient": 4}):
+        layer = nn.LSTM(3, 4, batch_first=True, **options)
+        layer.load_state_dict(plain.state_dict())
+        (found,) = jacobian_norms(Probe(layer, x), norm=norm)
+        np.testing.assert_array_equal(found.norms, want.norms)
+
+
 def _step(layer: Any, x: Tensor, state: Tensor) -> Tensor:
     parts = tuple(part[None, None] for part in state.split(layer.hidden_size))
     with torch.no_grad():

@@ -45,7 +45,8 @@ class Attribution:
 
 
 def attribution(probe: Probe, output: int | None = None) -> Attribution:
-    """How much each input step and feature moves the final output, by one backward pass.
+    """How much each input step and feature moves the final output, by one backward pass, in which no layer cuts, clips
+    or rounds gradients.
 
     Args:
         output: number of the output y; None is the sum of all.
@@ -53,7 +54,7 @@ def attribution(probe: Probe, output: int | None = None) -> Attribution:
     Raises:
         InputError: there is no such output.
     """
-    _, gradient = probe.pull(output=output)
+    _, gradient = probe.pull(output=output, exact=True)
     tokens = not probe.x.is_floating_point()
     # the mean over the rows was differentiated
     found = array(gradient) * len(probe.x)

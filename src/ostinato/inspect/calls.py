@@ -45,16 +45,17 @@ class Watch:
     Args:
         model: see `layers`.
         from_first: whether gradients are to reach the input of the first layer, also where nothing below it is trained.
+        exact: whether the scans run without what changes their gradients alone; see `scan.record`.
 
     Attributes:
         calls: those that ran scans.
         first: the sequence that went into the first of them, laid out as its scan's input.
     """
 
-    def __init__(self, model: torch.nn.Module, from_first: bool = False) -> None:
+    def __init__(self, model: torch.nn.Module, from_first: bool = False, exact: bool = False) -> None:
         self.calls: list[Call] = []
         self.first: Tensor | None = None
-        self._layers, self._from_first = layers(model), from_first
+        self._layers, self._from_first, self._exact = layers(model), from_first, exact
         self._counts: dict[str, int] = {}
         self._hooks, self._recording = ExitStack(), ExitStack()
         self._flows: list[scan.Flow] | None = None
@@ -81,7 +82,7 @@ class Watch:
         self.rest()
         self.calls, self.first, self._claimed = [], None, 0
         self._counts.clear()
-        self._flows = self._recording.enter_context(scan.record())
+        self._flows = self._recording.enter_context(scan.record(self._exact))
 
     def rest(self) -> None:
         """Take no more calls; the backward passes of those taken may come later."""
@@ -112,9 +113,9 @@ def _entering(args: Any, kwargs: Any) -> Any:
 
 
 @contextmanager
-def watched(model: torch.nn.Module, from_first: bool = False) -> Iterator[Watch]:
+def watched(model: torch.nn.Module, from_first: bool = False, exact: bool = False) -> Iterator[Watch]:
     """Watch all calls in the block; see `Watch`."""
-    with Watch(model, from_first) as watch:
+    with Watch(model, from_first, exact) as watch:
         watch.listen()
         yield watch
 

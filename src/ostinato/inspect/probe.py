@@ -144,7 +144,9 @@ class Probe:
             self.outputs(self.x)
         return [one for call in _calls(watch) for one in recurrences(call, rows)]
 
-    def pull(self, y: Any = None, loss: Loss | None = None, output: int | None = None) -> tuple[list[Call], Tensor]:
+    def pull(
+        self, y: Any = None, loss: Loss | None = None, output: int | None = None, exact: bool = False
+    ) -> tuple[list[Call], Tensor]:
         """One backward pass through the model.
 
         Args:
@@ -153,6 +155,8 @@ class Probe:
             loss: of outputs and targets; None is the one that a Keras model was compiled with, or else the mean of
                 squared errors.
             output: number of the one output that is meant, without y; None is all.
+            exact: whether layers are to leave out `truncate_gradient`, `clip_recurrent_gradient` and `saved_dtype`,
+                with which gradients are no derivatives.
 
         Returns:
             The calls of the recurrent layers, whose flows are filled; and the gradient with respect to x, or for
@@ -163,7 +167,7 @@ class Probe:
         """
         last = self.last
         x = self.x.detach().clone()
-        with torch.enable_grad(), watched(self.model, from_first=True) as watch:
+        with torch.enable_grad(), watched(self.model, from_first=True, exact=exact) as watch:
             if x.is_floating_point():
                 x.requires_grad_(True)
             outputs = self.outputs(x)

@@ -43,7 +43,7 @@ def as_rows(request: scan.Request, rows: Sequence[int]) -> scan.Request:
     """Some rows of a request, any of them more than once, cut off from what they were computed of.
 
     The layout is "batch", the sequences of all states are asked for, states are carried through steps that do not run,
-    and no gradient is cut or clipped.
+    and no gradient is cut, clipped or rounded.
     """
     chosen = torch.as_tensor(rows, dtype=torch.int64)
     here = chosen.to(request.x.device)
@@ -62,6 +62,8 @@ def as_rows(request: scan.Request, rows: Sequence[int]) -> scan.Request:
         outputs=tuple(range(len(request.cell.states))),
         truncate=0,
         clip=0.0,
+        recompute=0,
+        saved_dtype=None,
         flow=None,
         batch=len(chosen),
     )

@@ -31,23 +31,32 @@ class Flow:
 
 
 _recorders: Listeners[Flow] = Listeners()
+_exact_recorders: Listeners[Flow] = Listeners()
 
 
-def record() -> AbstractContextManager[list[Flow]]:
+def record(exact: bool = False) -> AbstractContextManager[list[Flow]]:
     """Collect a `Flow` of every scan that this thread runs inside the `with` block; their backward passes may run
-    later, and in any thread."""
-    return _recorders.listen()
+    later, and in any thread.
+
+    Args:
+        exact: whether these scans run without `truncate`, `clip` and `saved_dtype`, so that their gradients are the
+            derivatives of what they compute.
+    """
+    return (_exact_recorders if exact else _recorders).listen()
 
 
 def recording() -> bool:
     """Whether a `record` block of this thread is open."""
-    return bool(_recorders)
+    return bool(_recorders) or bool(_exact_recorders)
 
 
 def recorded(request: Request) -> Request:
     """The request, with a flow for all that record now."""
-    if not _recorders:
+    if not recording():
         return request
+    if _exact_recorders:
+        request = replace(request, truncate=0, clip=0.0, saved_dtype=None)
     flow = Flow(request)
     _recorders.tell(flow)
+    _exact_recorders.tell(flow)
     return replace(request, flow=flow)
