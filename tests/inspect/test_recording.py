@@ -9,7 +9,7 @@ import torch
 from ostinato import nn
 from ostinato.inspect import InputError, Probe, Recorder, gates, gradient_flow
 from ostinato.inspect.callback import Record
-from ostinato.keras import layers, models
+from ostinato.keras import callbacks, layers, models
 
 from .networks import DTYPE, Network, of_cell, sequences
 
@@ -143,10 +143,10 @@ def test_a_callback_of_keras() -> None:
     random = np.random.default_rng(1)
     x, y = random.normal(size=(24, 6, 2)).astype("float32"), random.normal(size=(24, 1)).astype("float32")
     record, results = Record(every=2, rows=2), []
-    for callbacks in ([], [record]):
+    for given in ([], [record]):
         one = model()
         history = one.fit(  # type: ignore[attr-defined]
-            x, y, epochs=2, batch_size=8, shuffle=False, verbose=0, callbacks=callbacks, validation_split=0.25
+            x, y, epochs=2, batch_size=8, shuffle=False, verbose=0, callbacks=given, validation_split=0.25
         )
         results.append(history.history["loss"])
     assert results[0] == results[1]
@@ -157,6 +157,32 @@ def test_a_callback_of_keras() -> None:
     assert {one.gate for one in record.snapshots[0].saturation if one.layer == "top"} == {"r", "z"}
     (run,) = record.curves.runs.values()
     assert list(run) == ["loss", "val_loss"] and run["loss"].tolist() == results[1]
+
+
+@pytest.mark.parametrize("again", [True, False])
+def test_what_an_interrupted_training_has_left_is_taken_off(again: bool) -> None:
+    made = models.Sequential([layers.Input((6, 2)), layers.GRU(3), layers.Dense(1)])
+    made.compile("adam", "mse")
+    x, y = np.ones((12, 6, 2), "float32"), np.ones((12, 1), "float32")
+    plain = hooks_of(made)
+
+    class Stop(callbacks.Callback):
+        def on_train_batch_end(self, batch: int, logs: object = None) -> None:
+            raise KeyboardInterrupt
+
+    record = Record(every=1)
+    with pytest.raises(KeyboardInterrupt):
+        made.fit(x, y, batch_size=4, verbose=0, callbacks=[record, Stop()])
+    first, later = record.snapshots, [record if again else Record(every=1), Record(every=2)]
+    del record  # only the model holds what it has left
+    made.fit(x, y, batch_size=4, verbose=0, callbacks=later)
+    assert [one.step for one in first] == [1]
+    assert [[one.step for one in each.snapshots] for each in later] == [[1, 2, 3], [1, 3]]
+    assert hooks_of(made) == plain
+
+
+def hooks_of(model: object) -> int:
+    return sum(len(one._forward_hooks) + len(one._forward_pre_hooks) for one in model.modules())
 
 
 @pytest.mark.parametrize("scale", [1e-3, 30.0])

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+from contextlib import ExitStack
 from typing import Any
 
 from ..keras import callbacks
 from .curves import LearningCurves, learning_curves
 from .recording import Recorder, Snapshot
+
+#: Where a model keeps what its trainings have opened, each with what Keras tells all callbacks of that training.
+_OPENED = "_opened_by_record"
 
 
 class Record(callbacks.Callback):  # type: ignore[misc]
@@ -31,6 +35,7 @@ class Record(callbacks.Callback):  # type: ignore[misc]
         self.snapshots: list[Snapshot] = []
         self._every, self._rows = every, rows
         self._recorder: Recorder | None = None
+        self._training = ExitStack()
         self._history: dict[str, list[float]] = {}
 
     @property
@@ -43,10 +48,17 @@ class Record(callbacks.Callback):  # type: ignore[misc]
         return learning_curves({self.model.name: self._history})
 
     def on_train_begin(self, logs: dict[str, float] | None = None) -> None:
-        self._recorder = Recorder(self.model, self._every, self._rows)
+        self._training.close()
+        model: Any = self.model
+        opened = vars(model).setdefault(_OPENED, [])
+        for training, told in list(opened):
+            if told is not self.params:  # another training, which was interrupted
+                training.close()
+        self._recorder = self._training.enter_context(Recorder(model, self._every, self._rows))
         self.snapshots = self._recorder.snapshots
         self._history = {}
-        self._recorder.__enter__()
+        opened.append((self._training, self.params))
+        self._training.callback(opened.remove, opened[-1])
 
     def on_train_batch_end(self, batch: int, logs: dict[str, float] | None = None) -> None:
         assert self._recorder is not None
@@ -57,6 +69,4 @@ class Record(callbacks.Callback):  # type: ignore[misc]
             self._history.setdefault(name, []).append(float(value))
 
     def on_train_end(self, logs: dict[str, float] | None = None) -> None:
-        if self._recorder is not None:
-            self._recorder.__exit__()
-            self._recorder = None
+        self._training.close()
