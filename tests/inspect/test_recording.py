@@ -56,6 +56,19 @@ def twin(network: Network) -> Network:
     return made
 
 
+@pytest.mark.parametrize(("every", "steps"), [(1, [2, 4, 6]), (2, [1, 3, 5]), (3, [1, 4]), (4, [1, 5])])
+def test_a_backward_pass_may_come_after_another_forward_pass(every: int, steps: list[int]) -> None:
+    """As of a loss that compares two outputs. A step without a backward pass is given up for the next recorded one."""
+    gru, x = nn.GRU(3, 4), torch.randn(5, 2, 3)
+    with Recorder(gru, every=every) as recorder:
+        for _ in range(3):
+            first, second = gru(x)[0], gru(2 * x)[0]
+            (first - second).square().sum().backward()
+        gru(x)
+    assert [one.step for one in recorder.snapshots] == steps
+    assert all(flow.norms.all() for one in recorder.snapshots for flow in one.flows)
+
+
 def test_training_goes_as_it_would_without() -> None:
     results = []
     for every in (None, 1):

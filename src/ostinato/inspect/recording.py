@@ -53,7 +53,8 @@ class Recorder:
         rows: of the batch whose gates are looked at; 0 is none.
 
     Attributes:
-        snapshots: one for each recorded step whose backward pass has come.
+        snapshots: one for each recorded step whose backward pass has come before the next recorded step. The model may
+            run again between, as where a loss compares two outputs.
 
     Raises:
         InputError: the model has no recurrent layer of this library, or a number is outside its range.
@@ -81,13 +82,17 @@ class Recorder:
 
     def __exit__(self, *error: object) -> None:
         self.collect()
+        self._due = None
         self._hooks.close()
 
     def collect(self) -> None:
         """Take down the last recorded step, if its backward pass has come; the next step does so, too."""
-        due, self._due = self._due, None
-        if due is not None and any(flow.gradients for call in due[1] for flow in call.flows):
-            self.snapshots.append(Snapshot(due[0], flows(due[1]), due[2]))
+        if self._due is None:
+            return
+        step, calls, saturation = self._due
+        if any(flow.gradients for call in calls for flow in call.flows):
+            self.snapshots.append(Snapshot(step, flows(calls), saturation))
+            self._due = None
 
     def norms(self, layer: str, state: str, direction: int = 0) -> np.ndarray:
         """(snapshots, T): the gradient norms of one state over training; NaN behind the last step of shorter batches.
@@ -114,6 +119,7 @@ class Recorder:
         self.collect()
         self._steps += 1
         if (self._steps - 1) % self._every == 0:
+            self._due = None
             self._watch.listen()
 
     def _end(self, module: Any, args: Any, output: Any) -> None:
