@@ -73,6 +73,23 @@ def test_an_exploding_network_names_the_step_and_the_largest_gradient(data: tupl
     assert not rnn._forward_hooks and not model._forward_pre_hooks
 
 
+def test_sparse_gradients_are_looked_at() -> None:
+    embedding, rnn = nn.Embedding(10, 4, sparse=True), ostinato.nn.LSTM(4, 5, batch_first=True)
+    model, tokens = nn.Sequential(embedding, Network(rnn, nn.Linear(5, 1))), torch.tensor([[1, 2, 1], [3, 3, 4]])
+    model[1].requires_grad_(False)
+    with watch_faults(model) as watch:
+        loss = model(tokens).square().mean()
+        loss.backward()
+        watch.check(loss)
+        norm = float(embedding.weight.grad.to_dense().norm())
+        embedding.weight.register_hook(lambda gradient: gradient * torch.nan)
+        loss = model(tokens).square().mean()
+        loss.backward()
+        with pytest.raises(TrainingFault, match=r"gradient of 0\.weight is not finite") as caught:
+            watch.check(loss)
+    assert caught.value.largest == ("0.weight", pytest.approx(norm, rel=1e-5))
+
+
 def test_nan_in_one_row_names_the_input(data: tuple[Tensor, Tensor]) -> None:
     model, (x, y) = network(), data
     x[37, 2, 1] = torch.nan

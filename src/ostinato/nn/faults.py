@@ -83,7 +83,7 @@ class watch_faults:  # noqa: N801  it is used like a function
         value = loss.detach()
         fault = self._watch.loss(value, {"input": self._inputs}, weights, {})
         if fault is None:
-            gradients = {name: weight.grad for name, weight in weights.items() if weight.grad is not None}
+            gradients = {name: _entries(weight.grad) for name, weight in weights.items() if weight.grad is not None}
             fault = self._watch.gradients(gradients, float(value), updated=False)
         if fault is not None:
             raise fault
@@ -117,6 +117,11 @@ class watch_faults:  # noqa: N801  it is used like a function
                 self._watch.outputs[name] = output
 
         return record
+
+
+def _entries(gradient: Tensor) -> Tensor:
+    """All entries of a gradient, of a sparse one those that are not zero."""
+    return gradient.coalesce().values() if gradient.is_sparse else gradient
 
 
 def _kind(module: torch.nn.Module) -> Kind | None:
