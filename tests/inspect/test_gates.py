@@ -11,7 +11,7 @@ from torch.nn.utils.rnn import pack_padded_sequence
 
 from ostinato import nn
 from ostinato.cells import CELLS, cell
-from ostinato.inspect import Gate, Probe, activations, gates
+from ostinato.inspect import Gate, InputError, Probe, activations, gates
 
 from .networks import DTYPE, Network, of_cell, sequences
 
@@ -111,3 +111,11 @@ def test_saturation_is_counted() -> None:
     found = Gate("l", 0, "f", values).saturation
     np.testing.assert_allclose(found.shut, [2 / 3, 0])
     np.testing.assert_allclose(found.open, [1 / 3, 1 / 3])
+
+
+@pytest.mark.parametrize("rows", [0, -1, 1.5, True])
+def test_rows_are_counted(rows: Any) -> None:
+    network = of_cell("lstm")
+    for measure in (gates, activations):
+        with pytest.raises(InputError, match=f"rows is {rows}; expected a whole number of at least 1"):
+            measure(Probe(network, sequences(network)), rows)

@@ -151,7 +151,7 @@ def test_memory_of_a_shift_register() -> None:
     np.testing.assert_allclose(found.norms[0], np.sqrt(np.maximum(8 - np.arange(12), 0)), rtol=1e-6)
 
 
-@pytest.mark.parametrize("given", [{"of": "c"}, {"by": "h"}, {"norm": "nuclear"}, {"rows": 0}])
+@pytest.mark.parametrize("given", [{"of": "c"}, {"by": "h"}, {"norm": "nuclear"}, {"rows": 0}, {"rows": 1.5}])
 def test_bad_arguments(given: dict[str, Any]) -> None:
     network = of_cell("lstm")
     with pytest.raises(InputError, match=f"{next(iter(given))} is"):

@@ -104,11 +104,15 @@ def test_long_sequences_have_fewer_lags() -> None:
 @pytest.mark.parametrize(
     ("given", "sentence"),
     [
-        ({"lags": [0, 7]}, r"lags are \[.*\]; expected rising numbers within 0..6"),
+        ({"lags": [0, 7]}, r"lags are \[0, 7\]; expected rising whole numbers within 0..6"),
+        ({"lags": [0.5, 1.7]}, r"lags are \[0.5, 1.7\]; expected rising whole numbers"),
+        ({"lags": "a"}, "lags are 'a'; expected rising whole numbers"),
+        ({"lags": []}, r"lags are \[\]; expected rising whole numbers"),
         ({"lags": [2, 1]}, "expected rising"),
-        ({"rows": 0}, "rows is 0"),
+        ({"rows": 0}, "rows is 0; expected a whole number of at least 1"),
+        ({"rows": 1.5}, "rows is 1.5; expected a whole number of at least 1"),
         ({"seeds": ()}, "0 seeds"),
-        ({"scale": 0.0}, "scale 0.0"),
+        ({"scale": 0.0}, "scale is 0.0"),
     ],
 )
 def test_bad_arguments(given: dict[str, Any], sentence: str) -> None:

@@ -136,7 +136,7 @@ def test_batches_of_unlike_length(lengths: tuple[int, int]) -> None:
     assert norms.shape == (2, 6) and np.isfinite(norms).sum() == 10
 
 
-@pytest.mark.parametrize("given", [{"every": 0}, {"rows": -1}])
+@pytest.mark.parametrize("given", [{"every": 0}, {"every": 1.5}, {"rows": -1}, {"rows": "a"}])
 def test_bad_arguments(given: dict[str, int]) -> None:
     with pytest.raises(InputError, match=f"{next(iter(given))} is"):
         Recorder(of_cell("lstm"), **given)

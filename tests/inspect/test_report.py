@@ -286,6 +286,8 @@ def test_keras_with_tokens_masks_and_dropout() -> None:
         ({"threshold": 0}, "threshold is 0; expected above 0 and below 1"),
         ({"features": ["a"]}, "features names 1 features; x has 3"),
         ({"output": 5}, "output is 5"),
+        ({"output": 1.0}, r"output is 1.0; expected 0\.\.1"),
+        ({"output": "h"}, r"output is 'h'; expected 0\.\.1"),
     ],
 )
 def test_bad_arguments(given: dict[str, Any], sentence: str) -> None:

@@ -73,6 +73,15 @@ def test_an_exploding_network_names_the_step_and_the_largest_gradient(data: tupl
     assert not rnn._forward_hooks and not model._forward_pre_hooks
 
 
+def test_it_is_not_entered_within_itself() -> None:
+    model = network()
+    watch = watch_faults(model)
+    for _ in range(2):
+        with watch, pytest.raises(RuntimeError, match="is open already"):
+            watch.__enter__()
+    assert not any(one._forward_hooks or one._forward_pre_hooks for one in model.modules())
+
+
 def test_sparse_gradients_are_looked_at() -> None:
     embedding, rnn = nn.Embedding(10, 4, sparse=True), ostinato.nn.LSTM(4, 5, batch_first=True)
     model, tokens = nn.Sequential(embedding, Network(rnn, nn.Linear(5, 1))), torch.tensor([[1, 2, 1], [3, 3, 4]])

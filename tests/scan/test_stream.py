@@ -173,6 +173,7 @@ def test_what_does_not_fit_is_refused_and_changes_nothing() -> None:
         (np.ones(4, "float32"), r"the input is float32 of the shape \(4,\); expected numbers \(1, 3\) or \(3,\)"),
         (np.ones((2, 3), "float32"), r"the shape \(2, 3\)"),
         (["a", "b", "c"], "<U1"),
+        (None, r"the input is object of the shape \(\); expected numbers \(1, 3\) or \(3,\)"),
     ):
         with pytest.raises(ValueError, match=told):
             stream(wrong)

@@ -92,6 +92,9 @@ def gates(probe: Probe, rows: int | None = None) -> tuple[Gate, ...]:
 
     Args:
         rows: how many of the first sequences; None is all.
+
+    Raises:
+        InputError: rows is no whole number of at least 1.
     """
     return gates_of(probe.recurrences(rows))
 
@@ -101,6 +104,9 @@ def activations(probe: Probe, rows: int | None = None) -> tuple[Activations, ...
 
     Args:
         rows: how many of the first sequences; None is all.
+
+    Raises:
+        InputError: rows is no whole number of at least 1.
     """
     return activations_of(probe.recurrences(rows))
 

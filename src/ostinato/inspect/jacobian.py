@@ -13,7 +13,7 @@ from .. import scan
 from ..errors import InputError
 from .memory import Memory, memory_of
 from .probe import Probe, Recurrence
-from .rows import array, as_rows, by_direction, running
+from .rows import array, as_rows, by_direction, check_count, running
 
 Part = Literal["output", "all"]
 Norm = Literal["frobenius", "spectral"]
@@ -74,8 +74,7 @@ def jacobian_norms(
                                ("norm", norm, ("frobenius", "spectral"))):  # fmt: skip
         if given not in known:
             raise InputError(f"{name} is {given!r}; expected {known[0]!r} or {known[1]!r}")
-    if rows < 1:
-        raise InputError(f"rows is {rows}; expected at least 1")
+    check_count("rows", rows)
     return norms_of(probe.recurrences(rows), of, by, norm)
 
 

@@ -11,6 +11,7 @@ from torch import Tensor
 
 from ..errors import InputError
 from .probe import Probe
+from .rows import check_count
 
 #: Up to so many lags all are measured, beyond it so many, evenly spaced in their logarithms.
 LAGS = 96
@@ -103,15 +104,18 @@ def disturbance(
     Raises:
         InputError: a number is outside its range.
     """
-    chosen = _lags(probe.steps) if lags is None else np.asarray(lags, dtype=np.int64)
+    chosen = _lags(probe.steps) if lags is None else np.asarray(lags)
     if (
         chosen.ndim != 1
+        or chosen.dtype.kind not in "iu"
         or not len(chosen)
-        or not (chosen[0] >= 0 and chosen[-1] < probe.steps and (np.diff(chosen) > 0).all())
+        or not (chosen[0] >= 0 and chosen[-1] < probe.steps and (chosen[1:] > chosen[:-1]).all())
     ):
-        raise InputError(f"lags are {list(chosen.ravel())}; expected rising numbers within 0..{probe.steps - 1}")
-    if rows < 1 or not len(seeds) or not scale > 0:
-        raise InputError(f"rows is {rows}, scale {scale}, with {len(seeds)} seeds; expected each to be above 0")
+        raise InputError(f"lags are {chosen.tolist()!r}; expected rising whole numbers within 0..{probe.steps - 1}")
+    check_count("rows", rows)
+    if not len(seeds) or not scale > 0:
+        raise InputError(f"scale is {scale}, with {len(seeds)} seeds; expected both to be above 0")
+    chosen = chosen.astype(np.int64)
     changes = np.stack([_changes(probe, chosen, min(rows, len(probe.x)), seed, scale) for seed in seeds])
     return Disturbance(chosen, changes)
 

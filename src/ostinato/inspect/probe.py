@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cached_property
+from numbers import Integral
 from typing import Any
 
 import numpy as np
@@ -16,7 +17,7 @@ from torch.nn.utils.rnn import PackedSequence, pack_padded_sequence, pad_packed_
 from .. import scan
 from ..errors import InputError
 from .calls import Call, Watch, is_keras, layers, watched
-from .rows import as_rows, by_row, running, states
+from .rows import as_rows, by_row, check_count, running, states
 
 #: A scalar loss of the outputs and the targets.
 Loss = Callable[[Tensor, Tensor], Tensor]
@@ -139,7 +140,13 @@ class Probe:
         return torch.where(self.runs, steps, 0).amax(1)
 
     def recurrences(self, rows: int | None = None) -> list[Recurrence]:
-        """Every recurrent layer on the first rows of x; None is all."""
+        """Every recurrent layer on the first rows of x; None is all.
+
+        Raises:
+            InputError: rows is no whole number of at least 1.
+        """
+        if rows is not None:
+            check_count("rows", rows)
         with torch.no_grad(), watched(self.model) as watch:
             self.outputs(self.x)
         return [one for call in _calls(watch) for one in recurrences(call, rows)]
@@ -194,8 +201,8 @@ class Probe:
 
     def _total(self, outputs: Any, last: Tensor, output: int | None) -> Tensor:
         found = self.final(outputs, last)
-        if output is not None and not 0 <= output < found.shape[1]:
-            raise InputError(f"output is {output}; expected 0..{found.shape[1] - 1}, a number of one of the outputs")
+        if output is not None and not (isinstance(output, Integral) and 0 <= output < found.shape[1]):
+            raise InputError(f"output is {output!r}; expected 0..{found.shape[1] - 1}, a number of one of the outputs")
         return (found if output is None else found[:, output : output + 1]).sum() / len(found)
 
     def _loss(self, x: Tensor, outputs: Any, y: Any, loss: Loss | None) -> Tensor:
@@ -222,7 +229,7 @@ def recurrences(call: Call, rows: int | None = None) -> Iterator[Recurrence]:
     """The layers of one call on its first rows."""
     for name, flow in zip(call.names(), call.flows, strict=True):
         request = flow.request
-        chosen = as_rows(request, range(min(request.batch, rows or request.batch)))
+        chosen = as_rows(request, range(request.batch if rows is None else min(request.batch, rows)))
         yield Recurrence(name, chosen, states(chosen))
 
 

@@ -15,6 +15,7 @@ from .calls import Call, Watch
 from .gates import Saturation, gates_of
 from .gradients import GradientFlow, flows
 from .probe import recurrences
+from .rows import check_count
 
 
 @dataclass(frozen=True)
@@ -61,10 +62,8 @@ class Recorder:
     """
 
     def __init__(self, model: torch.nn.Module, every: int = 100, rows: int = 8) -> None:
-        if every < 1:
-            raise InputError(f"every is {every}; expected a number of steps of at least 1")
-        if rows < 0:
-            raise InputError(f"rows is {rows}; expected at least 0")
+        check_count("every", every)
+        check_count("rows", rows, least=0)
         self.snapshots: list[Snapshot] = []
         self._model, self._every, self._rows = model, every, rows
         self._watch = Watch(model)

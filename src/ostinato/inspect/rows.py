@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
+from numbers import Integral
 from typing import Any
 
 import torch
@@ -11,6 +12,7 @@ from torch import Tensor
 from torch.nn.utils.rnn import PackedSequence, pad_packed_sequence
 
 from .. import scan
+from ..errors import InputError
 
 
 def by_row(request: scan.Request, sequence: Tensor) -> Tensor:
@@ -83,6 +85,16 @@ def states(request: scan.Request) -> dict[str, Tensor]:
 def by_direction(sequence: Tensor, directions: int) -> Tensor:
     """(directions, batch, steps, size) out of (batch, steps, directions * size)."""
     return torch.stack(sequence.chunk(directions, -1))
+
+
+def check_count(name: str, given: Any, least: int = 1) -> None:
+    """See that a number counts something.
+
+    Raises:
+        InputError: it is no whole number, or below the least.
+    """
+    if isinstance(given, bool) or not isinstance(given, Integral) or given < least:
+        raise InputError(f"{name} is {given!r}; expected a whole number of at least {least}")
 
 
 def array(tensor: Tensor) -> Any:

@@ -58,6 +58,8 @@ class watch_faults:  # noqa: N801  it is used like a function
         self._losses: list[float] = []
 
     def __enter__(self) -> watch_faults:
+        if self._handles:
+            raise RuntimeError("this watch_faults is open already; make another one for a loop within its block")
         self._handles = [self._model.register_forward_pre_hook(self._begin, with_kwargs=True)]
         for name, module in self._model.named_modules():
             if isinstance(module, _RECURRENT) or not list(module.children()):

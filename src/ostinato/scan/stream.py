@@ -155,7 +155,8 @@ class Stream:
         Raises:
             ValueError: x or `out` does not fit; the state is as before.
         """
-        found: np.ndarray = self._line.step(x, out)
+        # the engine takes None for an argument that is missing; of this it says what was expected
+        found: np.ndarray = self._line.step(np.asarray(None) if x is None else x, out)
         return found
 
     @property
