@@ -169,7 +169,7 @@ def test_the_lowest_layer_of_a_stack() -> None:
 
     assert lowest(nothing_simpler) is nothing_simpler
 
-    @cell(gates="i f g o", states="h c", sequences="below", phi="tanh", sigma="sigmoid")
+    @cell(gates="i f g o", states="h c", sequences="below", phi="tanh", sigma="sigmoid", forget="f")
     def joined_lstm(gate: Any, state: Any, sequence: Any, phi: Any, sigma: Any) -> Any:
         i = sigma(gate.i)
         f = sigma(gate.f)
