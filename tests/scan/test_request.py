@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gc
+import re
 import weakref
 from dataclasses import fields
 from typing import Any
@@ -202,10 +203,13 @@ def test_checks_are_remembered_without_their_tensors() -> None:
     assert [one() for one in held] == [None, None]
 
 
-@pytest.mark.parametrize("name, fits, wrong", [("truncate", 1, True), ("clip", 1, True)])
-def test_what_equals_something_remembered_is_checked(name: str, fits: Any, wrong: Any) -> None:
+@pytest.mark.parametrize(
+    "name, fits, wrong",
+    [("truncate", 1, True), ("clip", 1, True), ("truncate", 2, [2]), ("layout", "batch", ("batch",))],
+)
+def test_what_looks_like_something_remembered_is_checked(name: str, fits: Any, wrong: Any) -> None:
     make_request(**valid(**{name: fits}))
-    with pytest.raises(ValueError, match="True"):
+    with pytest.raises(ValueError, match=re.escape(repr(wrong))):
         make_request(**valid(**{name: wrong}))
 
 

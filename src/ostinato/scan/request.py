@@ -376,13 +376,13 @@ def _facts(
     sequences: tuple[tuple[Tensor, ...], ...], options: Mapping[str, Any],
 ) -> Hashable:  # fmt: skip
     """All that the checks of a request look at; None where it is more than shapes, dtypes, devices and words."""
-    facts: list[Any] = [cell, states is None, *map(len, sequences)]
+    facts: list[Any] = [cell, None if states is None else len(states), *map(len, sequences)]
     tensors: list[Any] = [x, *(states or ()), *(one for given in sequences for one in given)]
     for w in weights:
         if w.reach is not None:
             return None
         tensors += (w.W, w.U, w.b, w.b_u, *w.parameters, *w.matrices)
-        facts += (len(w.parameters), w.order and tuple(w.order))
+        facts += (len(w.parameters), len(w.matrices), w.order and tuple(w.order))
         if cell.constants:
             facts += [one.requires_grad for one in w.parameters]
     for one in tensors:
@@ -397,7 +397,7 @@ def _facts(
         kinds = tuple(map(type, words))
         if not _PLAIN.issuperset(kinds):
             return None
-        facts += (name, words, kinds)  # 1 equals True, and not every option takes both
+        facts += (name, type(value), words, kinds)  # 1 equals True, and not every option takes both
     return tuple(facts)
 
 
