@@ -2,7 +2,7 @@
 //
 // Largest errors, in units in the last place of the result (tests/scan holds them against the float64 reference):
 //   exp, expm1 within 2; sigmoid, tanh within 4; log1p within 4; erf as the C library's.
-// NaN in gives NaN out. Results below the smallest normal number are zero.
+// NaN in gives NaN out. Results below the smallest normal number are zero, those of exp below 1.5 times that.
 #pragma once
 
 #include <cmath>
@@ -10,7 +10,7 @@
 #include <cstring>
 #include <type_traits>
 
-#if defined(__AVX512F__)
+#if defined(__SSE2__)
 #include <immintrin.h>
 #endif
 
@@ -90,10 +90,11 @@ inline void prefetch(const T* from) {
 // The first n lanes of v, zero in the others.
 template <class V>
 inline V within(V v, long n) {
+  if (n >= lanes<V>) return v;
   bits_of<V> number;
   for (int k = 0; k < lanes<V>; ++k) number[k] = k;
   using integer = typename std::remove_reference<decltype(number[0])>::type;
-  return number < integer(n < lanes<V> ? n : lanes<V>) ? v : V{};
+  return number < integer(n) ? v : V{};
 }
 
 template <class V>
@@ -104,18 +105,83 @@ inline scalar<V> total(V v) {
 }
 
 template <class V>
-inline V absolute(V x) {
-  return x < 0 ? -x : (x == 0 ? V{} : x);
+inline bits_of<V> as_bits(V x) {
+  bits_of<V> bits;
+  std::memcpy(&bits, &x, sizeof(V));
+  return bits;
 }
 
 template <class V>
+inline V from_bits(bits_of<V> bits) {
+  V x;
+  std::memcpy(&x, &bits, sizeof(V));
+  return x;
+}
+
+template <class V>
+inline V absolute(V x) {
+  return from_bits<V>(as_bits(x) & ~as_bits(-V{}));
+}
+
+// x < y ? x : y and x > y ? x : y, which is y where either is NaN: one instruction, that GCC finds only where it may forget
+// of NaN.
+template <class V>
+inline V lesser(V x, V y) {
+  constexpr bool single = sizeof(scalar<V>) == 4;
+#if defined(__AVX512F__)
+  if constexpr (single)
+    return V(_mm512_min_ps(__m512(x), __m512(y)));
+  else
+    return V(_mm512_min_pd(__m512d(x), __m512d(y)));
+#elif defined(__AVX2__)
+  if constexpr (single)
+    return V(_mm256_min_ps(__m256(x), __m256(y)));
+  else
+    return V(_mm256_min_pd(__m256d(x), __m256d(y)));
+#elif defined(__SSE2__)
+  if constexpr (single)
+    return V(_mm_min_ps(__m128(x), __m128(y)));
+  else
+    return V(_mm_min_pd(__m128d(x), __m128d(y)));
+#else
+  return x < y ? x : y;
+#endif
+}
+
+template <class V>
+inline V greater(V x, V y) {
+  constexpr bool single = sizeof(scalar<V>) == 4;
+#if defined(__AVX512F__)
+  if constexpr (single)
+    return V(_mm512_max_ps(__m512(x), __m512(y)));
+  else
+    return V(_mm512_max_pd(__m512d(x), __m512d(y)));
+#elif defined(__AVX2__)
+  if constexpr (single)
+    return V(_mm256_max_ps(__m256(x), __m256(y)));
+  else
+    return V(_mm256_max_pd(__m256d(x), __m256d(y)));
+#elif defined(__SSE2__)
+  if constexpr (single)
+    return V(_mm_max_ps(__m128(x), __m128(y)));
+  else
+    return V(_mm_max_pd(__m128d(x), __m128d(y)));
+#else
+  return x > y ? x : y;
+#endif
+}
+
+// The smaller and the larger of two; NaN where one is.
+template <class V>
 inline V minimum(V x, V y) {
-  return x < y ? x : (x == x ? y : x);
+  const V least = lesser(y, x);
+  return y == y ? least : y;
 }
 
 template <class V>
 inline V maximum(V x, V y) {
-  return x > y ? x : (x == x ? y : x);
+  const V most = greater(y, x);
+  return y == y ? most : y;
 }
 
 template <class V>
@@ -143,20 +209,6 @@ inline V erf(V x) {
   V y;
   for (int k = 0; k < lanes<V>; ++k) y[k] = std::erf(x[k]);
   return y;
-}
-
-template <class V>
-inline bits_of<V> as_bits(V x) {
-  bits_of<V> bits;
-  std::memcpy(&bits, &x, sizeof(V));
-  return bits;
-}
-
-template <class V>
-inline V from_bits(bits_of<V> bits) {
-  V x;
-  std::memcpy(&x, &bits, sizeof(V));
-  return x;
 }
 
 template <class T>
@@ -193,37 +245,10 @@ struct Constants<double> {
                                         2.5105217004720745164e-8};
 };
 
-// 2^n and expm1(r) with x = n ln 2 + r, for x within the range of finite results.
-template <class V>
-inline void split_exponential(V x, V& power, V& rest) {
-  using T = scalar<V>;
-  using C = Constants<T>;
-  using B = bits_of<V>;
-  const V shifted = x * T(1.44269504088896340736) + C::round;
-  const V n = shifted - C::round;
-  const V r = (x - n * C::ln2_high) - n * C::ln2_low;
-  constexpr int count = sizeof(C::series) / sizeof(T);
-  V sum = splat<V>(C::series[count - 1]);
-#pragma GCC unroll 16
-  for (int k = count - 2; k >= 0; --k) sum = sum * r + C::series[k];
-  rest = sum * r;
-  // 2^(n-1), so that n = bias + 1 fits; the shift drops the high bits of the rounding constant
-  power = from_bits<V>((as_bits(shifted) + (C::bias - 1)) << C::mantissa);
-}
-
 // x within [low, high]; NaN stays NaN, which is why x stands last in both comparisons.
 template <class V>
 inline V bounded(V x, scalar<V> low, scalar<V> high) {
-  const V l = splat<V>(low), h = splat<V>(high);
-#if defined(__AVX512F__)
-  if constexpr (sizeof(scalar<V>) == 4)
-    return V(_mm512_min_ps(__m512(h), _mm512_max_ps(__m512(l), __m512(x))));
-  else
-    return V(_mm512_min_pd(__m512d(h), _mm512_max_pd(__m512d(l), __m512d(x))));
-#else
-  const V above = l > x ? l : x;
-  return h < above ? h : above;
-#endif
+  return lesser(splat<V>(high), greater(splat<V>(low), x));
 }
 
 // x / y for y of ordinary size: faster than a division, and within 1 unit in the last place of it.
@@ -240,13 +265,44 @@ inline V quotient(V x, V y) {
   return x / y;
 }
 
+// Coefficient k of expm1(f r) / r, for a factor f of 1, -1 or 2.
+template <class T>
+constexpr T coefficient(int k, int factor) {
+  T power = T(factor);
+  for (int i = 0; i < k; ++i) power *= T(factor);
+  return power * Constants<T>::series[k];
+}
+
+// exp(f x) as 2 (power + change): f x = n ln 2 + f r, power = 2^(n-1), so that n = bias + 1 fits, and
+// change = power expm1(f r). For f x within the range of finite results. Where the result is added to a number that is not
+// small beside it, ln 2 need not be more exact than a number is.
+template <int factor, bool exact, class V>
+inline void split_exponential(V x, V& power, V& change) {
+  using T = scalar<V>;
+  using C = Constants<T>;
+  using B = bits_of<V>;
+  const V shifted = x * T(factor * 1.44269504088896340736) + C::round;
+  const V n = shifted - C::round;
+  V r;
+  if constexpr (exact)
+    r = (x - n * (C::ln2_high / T(factor))) - n * (C::ln2_low / T(factor));
+  else
+    r = x - n * T(0.69314718055994530942 / factor);
+  constexpr int count = sizeof(C::series) / sizeof(T);
+  V sum = splat<V>(coefficient<T>(count - 1, factor));
+#pragma GCC unroll 16
+  for (int k = count - 2; k >= 0; --k) sum = sum * r + coefficient<T>(k, factor);
+  power = from_bits<V>((as_bits(shifted) + (C::bias - 1)) << C::mantissa);  // the high bits of `round` drop out
+  change = sum * (r * power);
+}
+
 template <class V>
 inline V exp(V x) {
   using T = scalar<V>;
   using C = Constants<T>;
-  V power, rest;
-  split_exponential(bounded(x, C::smallest, C::largest), power, rest);
-  const V value = (rest * power + power) * T(2);
+  V power, change;
+  split_exponential<1, true>(bounded(x, C::smallest, C::largest), power, change);
+  const V value = (change + power) * T(2);
   const V above = x > C::largest ? splat<V>(T(INFINITY)) : value;
   return x < C::smallest ? V{} : above;
 }
@@ -255,23 +311,21 @@ template <class V>
 inline V sigmoid(V x) {
   using T = scalar<V>;
   using C = Constants<T>;
-  V power, rest;
-  // 1 / (1 + exp(-x)), -x bounded so that the result stays a normal number
-  split_exponential(bounded(-x, C::smallest, C::largest - T(1)), power, rest);
-  return quotient(splat<V>(T(0.5)), rest * power + (power + T(0.5)));
+  V power, change;
+  // 1 / (1 + exp(-x)), x bounded so that the result stays a normal number
+  split_exponential<-1, true>(bounded(x, T(1) - C::largest, -C::smallest), power, change);
+  return quotient(splat<V>(T(0.5)), change + (power + T(0.5)));
 }
 
 template <class V>
 inline V tanh(V x) {
   using T = scalar<V>;
   using C = Constants<T>;
-  const bits_of<V> sign = as_bits(-V{}), bits = as_bits(x);
-  const V twice = from_bits<V>(bits & ~sign) * T(2);
-  V power, rest;
-  split_exponential(bounded(twice, T(0), 2 * C::tanh_flat), power, rest);
-  // half of expm1(2|x|), without cancellation: 2^n - 1 is exact
-  const V half = rest * power + (power - T(0.5));
-  return from_bits<V>(as_bits(quotient(half, half + T(1))) | (bits & sign));
+  V power, change;
+  split_exponential<2, false>(bounded(x, -C::tanh_flat, C::tanh_flat), power, change);
+  // half of expm1(2 x), without cancellation: 2^n - 1 is exact
+  const V half = change + (power - T(0.5));
+  return quotient(half, half + T(1));
 }
 
 template <class V>

@@ -95,8 +95,8 @@ def test_what_clipping_does_to_training(guide: Outcome) -> None:
 
 def test_adam_needs_clipping_too(guide: Outcome) -> None:
     told = guide["train"](guide["wild"](), guide["adam"], delay=3, updates=400)
-    assert told["norm"][-100:].max() > 1000
-    assert told["loss"][-40:].mean() > 0.28
+    assert told["norm"].max() > 1000
+    assert told["loss"][-40:].mean() > 0.25
 
 
 def test_an_orthogonal_start_needs_no_clipping(guide: Outcome) -> None:
