@@ -77,7 +77,7 @@ class WeightGradient {
   long panels() const { return panels_.count; }
 
   // How much room `sum` needs for a chunk.
-  long packed_size() const { return kChunk * panels_.vectors * lanes<Vector<T>> + (kChunk + 1) * rounded(depth_, kGroup); }
+  long packed_size() const { return kChunk * (panels_.vectors * lanes<Vector<T>> + rounded(depth_, kGroup)); }
 
   // One range of tokens, for panels first..last.
   void sum(long split, long first, long last, T* packed) const {
@@ -88,21 +88,18 @@ class WeightGradient {
     long t = 0;
     while (t + 1 < layout_.call.steps && layout_.tokens_before(t + 1) <= from) ++t;
     T* const vectors = packed + kChunk * panels_.vectors * lanes<Vector<T>>;
-    T* const line = vectors + kChunk * rounded(depth_, kGroup);
     for (long token = from; token < to;) {
       const long count = std::min(kChunk, to - token);
       for (long k = 0; k < count; ++k) {
         while (token + k >= layout_.tokens_before(t + 1)) ++t;
         const long row = token + k - layout_.tokens_before(t);
-        T* to = line;
+        long entry = 0;
         for (int term = 0; term < product_.terms; ++term) {
           if (!wanted(term)) continue;
           const long size = layout_.size_of(product_.term[term].vector);
-          copy_row(to, vector(product_.term[term].vector, t, row), size);
-          to += size;
+          lay_out(vectors + k * kGroup, entry, vector(product_.term[term].vector, t, row), size);
+          entry += size;
         }
-        for (long group = 0; group * kGroup < depth_; ++group)
-          std::memcpy(vectors + (group * kChunk + k) * kGroup, line + group * kGroup, kGroup * sizeof(T));
       }
       pack(token, count, first, last, sums, packed);
       for (long row = 0; row < depth_; row += kBand) {
@@ -165,6 +162,23 @@ class WeightGradient {
     if (code == 0) return layout_.of(layout_.call.x, t, row);
     if (code <= layout_.program.states) return layout_.before(code - 1, t, row);
     return layout_.slots(t, row) + layout_.program.vector_slot[code - 1 - layout_.program.states] * layout_.width;
+  }
+
+  // Put a token's vector, null for zeros, behind its first `entry` entries, in groups.
+  static void lay_out(T* token, long entry, const T* from, long size) {
+    const long last = entry + size;
+    for (long next; entry < last; entry = next) {
+      const long group = entry / kGroup, within = entry % kGroup;
+      T* const to = token + group * kChunk * kGroup + within;
+      next = std::min((group + 1) * kGroup, last);
+      if (from && next - entry == kGroup) {
+        std::memcpy(to, from, kGroup * sizeof(T));  // of a size that the compiler knows
+        from += kGroup;
+      } else {
+        copy_row(to, from, next - entry);
+        if (from) from += next - entry;
+      }
+    }
   }
 
   // Copy the columns' gradients of a chunk into panels, row by row as they stand, and add them to the bias' gradient.

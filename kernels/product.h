@@ -66,10 +66,10 @@ void tile(const T* b, int terms, const Operand<T>* operands, const Range* ranges
           bool accumulate) {
   using V = Vector<T>;
   V sum[M][N];
-  for (int n = 0; n < N; ++n) {
-    const V bias = load<V>(b + n * lanes<V>);
-    for (int m = 0; m < M; ++m) sum[m][n] = accumulate ? load<V>(c + m * c_row + n * lanes<V>) : bias;
-  }
+  const T* const begun = accumulate ? c : b;  // every row begins with the bias
+  const long begun_row = accumulate ? c_row : 0;
+  for (int m = 0; m < M; ++m)
+    for (int n = 0; n < N; ++n) sum[m][n] = load<V>(begun + m * begun_row + n * lanes<V>);
   b += N * lanes<V>;
   for (int k = 0; k < terms; ++k) {
     const Range range = ranges ? ranges[k] : Range{0, operands[k].count};
