@@ -228,16 +228,16 @@ class Machine:
     step: Step
     plan: Plan
     slots: dict[int, Tensor] = field(default_factory=dict)
-    _carried: Values = field(default_factory=dict)
+    _carried: dict[int, Tensor] = field(default_factory=dict)
 
-    def _level(self, part: levels.Level, known: Values) -> Values:
-        found = {**known, **{value: self._carried[value] for value in part.imports}}
+    def _level(self, run: levels.Step, part: levels.Level, known: Values) -> Values:
+        found = {**known, **{value: self._carried[run.carries[value]] for value in part.imports}}
         leaves = [n for n in in_order(part.roots()) if n.op in ("saved", "saved_row") and n.attr in self.slots]
         found.update({n: self.slots[n.attr] for n in leaves if n.op == "saved"})
         found.update({n: self.slots[n.attr][:, :1] for n in leaves if n.op == "saved_row"})
         roots = part.roots()
         values = dict(zip(roots, compute(roots, found, self.step), strict=True))
-        self._carried.update({value: values[value] for value in part.exports})
+        self._carried.update({run.carries[value]: values[value] for value in part.exports})
         known.update({mean: values[mean.args[0]].mean(-1, keepdim=True) for mean in part.means})
         return values
 
@@ -245,7 +245,7 @@ class Machine:
         known: Values = {}
         kept = self.plan.storage.kept if step is self.plan.forward else {}
         for part in step.levels:
-            values = self._level(part, known)
+            values = self._level(step, part, known)
             self.slots.update({slot: values[v] for slot, v in kept.items() if v in values})
         assert set(self.slots) >= set(kept), "a kept value was never computed"
         self._carried = {}
@@ -275,7 +275,7 @@ class Machine:
                     columns = [index for index, _, _ in gradient.returns[vector]]
                     assert written.issuperset(columns), "a product reads a column's gradient before it is there"
                     known[current] = _come_back(step, gradient, vector, self._columns(written))
-            values = self._level(part, known)
+            values = self._level(self.plan.backward, part, known)
             amounts.update({v: values[v] for v in _elementwise(gradient) if v in values})
             for index, column in enumerate(gradient.columns):
                 if column in part.results and index not in written:

@@ -24,6 +24,7 @@ Reductions
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterable, Iterator
 from numbers import Real
 from typing import Any
@@ -162,6 +163,11 @@ def mul(x: Node, y: Node) -> Node:
         return neg(y)
     if is_constant(y, -1.0):
         return neg(x)
+    for number, product in ((x, y), (y, x)):
+        if is_constant(number) and product.op == "mul":
+            for other, rest in (product.args, product.args[::-1]):
+                if is_constant(other):
+                    return mul(constant(number.attr * other.attr), rest)
     return _fold("mul", lambda a, b: a * b, x, y)
 
 
@@ -170,6 +176,8 @@ def div(x: Node, y: Node) -> Node:
         return mul(x, constant(1.0 / y.attr))
     if is_constant(x, 0.0):
         return x
+    if is_derived(y) and not is_derived(x):
+        return mul(x, node("div", constant(1.0), y))
     return node("div", x, y)
 
 
@@ -228,6 +236,30 @@ def is_row_constant(x: Node) -> bool:
             made = current.op in ELEMENTWISE and all(_in_rows[arg] for arg in current.args)
             _in_rows[current] = leaf or made
     return _in_rows[x]
+
+
+#: Operations that take about as long as reading a number does, by how often they do; others are dear.
+_LIGHT = {
+    "add": 1, "sub": 1, "mul": 1, "neg": 1, "absolute": 1, "minimum": 1, "maximum": 1, "reload": 1, "select": 2,
+    "slope": 2,
+}  # fmt: skip
+_efforts: dict[Node, float] = {}
+
+
+def effort(x: Node) -> float:
+    """How many reads and light operations give a value out of what a step finds in memory; infinite for dear ones.
+
+    What all units of a row share counts nothing.
+    """
+    if x not in _efforts:
+        for current in in_order([x]):
+            if is_row_constant(current):
+                _efforts[current] = 0
+            elif is_derived(current) or current.op in LEAVES or current.op in ("gate", "returned"):
+                _efforts[current] = 1
+            else:
+                _efforts[current] = _LIGHT.get(current.op, math.inf) + sum(_efforts[arg] for arg in current.args)
+    return _efforts[x]
 
 
 class _GraphFunctions:

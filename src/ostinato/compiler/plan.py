@@ -36,7 +36,7 @@ class Plan:
         trained = found.parameters[: len(cell.parameters)]
         self.sums = [value for value in dict.fromkeys(trained) if value is not constant(0.0)]
         results = [*found.columns, *self.sums, found.inputs, *found.sequences]
-        self.backward = Step(results, found.states)
+        self.backward = Step(results, found.states, overwriting=found.columns)
         steps = (self.forward, self.inference, self.backward)
         used = [value for step in steps for level in step.levels for value in level.used()]
         self.derived = [value for value in dict.fromkeys(used) if is_derived(value)]

@@ -6,7 +6,7 @@ import math
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from .graph import Node, constant, div, in_order, mul, neg, node, row_mean, select
+from .graph import Node, constant, div, in_order, is_derived, mul, neg, node, row_mean, select
 from .trace import Program
 
 
@@ -43,7 +43,7 @@ RULES: dict[str, Callable[[tuple[Node, ...], Node, Node], list[Node]]] = {
     "add": lambda a, y, d: [d, d],
     "sub": lambda a, y, d: [d, neg(d)],
     "mul": lambda a, y, d: [mul(d, a[1]), mul(d, a[0])],
-    "div": lambda a, y, d: [div(d, a[1]), neg(div(mul(d, y), a[1]))],
+    "div": lambda a, y, d: [div(d, a[1]), neg(mul(div(d, a[1]), y))],
     "neg": lambda a, y, d: [neg(d)],
     "exp": lambda a, y, d: [mul(d, y)],
     "log1p": lambda a, y, d: [div(d, a[0] + 1.0)],
@@ -86,6 +86,12 @@ def gradient(program: Program) -> Gradient:
         if current.op == "gate" or current not in adjoints or not current.args:
             continue
         d = adjoints[current]
+        if is_derived(current):
+            # a slope that is made of the per-unit vectors alone is computed once a call, not once a row and step
+            for leaf, slope in _slopes(current).items():
+                if leaf.op == "parameter":
+                    _accumulate(adjoints, leaf, mul(d, slope))
+            continue
         if current.op == "activate":
             kept = node("keep", current.args[0], current, attr=current.attr)
             amounts = [mul(d, node("slope", kept, attr=current.attr))]
@@ -108,13 +114,17 @@ def gradient(program: Program) -> Gradient:
     )
 
 
-def slope_of(formula: Callable[[Node], Node], x: Node) -> Node:
-    """The derivative of an elementwise formula at `x`."""
-    y = formula(x)
+def _slopes(y: Node) -> dict[Node, Node]:
+    """The derivatives of an elementwise value by itself and by everything that it is made of."""
     adjoints: dict[Node, Node] = {y: constant(1.0)}
     for current in reversed(in_order([y])):
         if current in adjoints and current.args:
             amounts = RULES[current.op](current.args, current, adjoints[current])
             for arg, amount in zip(current.args, amounts, strict=True):
                 _accumulate(adjoints, arg, amount)
-    return adjoints.get(x, constant(0.0))
+    return adjoints
+
+
+def slope_of(formula: Callable[[Node], Node], x: Node) -> Node:
+    """The derivative of an elementwise formula at `x`."""
+    return _slopes(formula(x)).get(x, constant(0.0))

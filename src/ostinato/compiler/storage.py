@@ -4,7 +4,8 @@ Each row and step owns a few slots of H numbers. Slot k < columns ends up holdin
 weights' gradients are products of; until the backward step gets there, the same slot holds a value that the forward
 step kept. So training costs no more memory than the kept gates.
 
-Kept are the values that are dear to compute again (exponentials, divisions, products); cheap ones are recomputed. Of
+Kept are the values that are dear to compute again (products, activations); what else is made of them is recomputed,
+exponentials and quotients among it, for a number that is kept is written, fetched and read, which takes as long. Of
 values that all units of a row share only the reductions are kept, as the first number of their slot.
 The states after the first always stand in a slot of their own (their history); the first is the layer's output.
 """
@@ -17,7 +18,7 @@ from .graph import LEAVES, Node, in_order, is_derived, is_row_constant, level_of
 from .reverse import Gradient
 from .trace import Program
 
-DEAR = {"gate", "activate", "keep", "exp", "log1p", "erf", "sqrt", "tanh", "sigmoid", "div", "row_mean"}
+DEAR = {"gate", "activate", "keep", "log1p", "erf", "tanh", "sigmoid", "row_mean"}
 
 
 @dataclass(frozen=True)

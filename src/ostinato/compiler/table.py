@@ -169,7 +169,7 @@ def print_table(plan: Plan) -> str:
         "forward_levels": len(plan.forward.levels),
         "infer_levels": len(plan.inference.levels),
         "backward_levels": len(plan.backward.levels),
-        "carries": max(len(step.carries) for step in steps),
+        "carries": max(step.size for step in steps),
         "means": max(len(step.means) for step in steps),
         "sum_of": listed(plan.sum_of(k) for k in range(len(cell.parameters))),
         "history": listed(-1 if slot is None else slot for slot in storage.history),
