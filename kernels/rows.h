@@ -6,6 +6,9 @@
 namespace ostinato {
 namespace OSTINATO_SET {
 
+// For how many vectors of a row a level computes one part, before the next part, which is made of it.
+constexpr int kStretch = 8;
+
 // Arrays are [row][part][width] with `width` units, padded to whole vectors; `x_row` is the distance between rows of x.
 template <class T>
 struct Rows {

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import os
 import re
 import shutil
@@ -110,7 +111,7 @@ def test_the_engine_compiles_with_every_cell_that_fits_the_contract(tmp_path: Pa
 def _functions(cell: Cell) -> dict[str, tuple[str, str]]:
     """Of each level what is done once a row, and what for every unit."""
     parts = re.findall(r"static void (\w+_\d)\(.*?\) \{(.*?)\n  \}\n", print_cell(cell), re.DOTALL)
-    halves = {name: text.split("for (long u = 0;") for name, text in parts}
+    halves = {name: re.split(r"for \(long (?:u|from) = 0;", text, maxsplit=1) for name, text in parts}
     return {name: (row, units) for name, (row, units) in halves.items()}
 
 
@@ -128,6 +129,32 @@ def test_what_is_made_of_vectors_alone_is_computed_once_a_call() -> None:
     derive, steps = text.split("static void derive")[1].split("static void forward_0")
     assert "log1p(" in derive and "exp(" in derive
     assert "log1p(" not in steps and "= exp(" not in steps
+
+
+def test_functions_of_functions_are_computed_behind_the_others() -> None:
+    _, units = _functions(CELLS["lstm"])["forward_0"]
+    gates, state = re.split(r"for \(long u = from, n = 0;", units)[1:]
+    assert (gates.count(".value("), state.count(".value(")) == (4, 1)
+    handed = re.findall(r"(\w+)_\[n\] = \1;", gates)
+    assert len(handed) == 2 and all(f"const V {name} = {name}_[n];" in state for name in handed)
+    assert "load<V>(" not in state
+
+
+def test_a_slope_made_of_vectors_alone_is_computed_once_a_call() -> None:
+    _, units = _functions(CELLS["rg_lru"])["backward_0"]
+    (added,) = re.findall(r"store\(at\.sums_of.* \+ (\w+)\);", units)
+    (factors,) = re.findall(rf"const V {added} = (\w+ \* \w+);", units)
+    assert any(f"const V {factor} = load<V>(at.parameters" in units for factor in factors.split(" * "))
+
+
+def test_values_that_are_carried_follow_each_other_in_a_slot() -> None:
+    step = Plan(CELLS["layer_norm_lstm"]).backward
+    last = {value: k for k, level in enumerate(step.levels) for value in level.imports}
+    first = {value: k for k, level in enumerate(step.levels) for value in level.exports}
+    assert len(set(step.carries.values())) == step.size < len(step.carries) / 2
+    for one, other in itertools.combinations(step.carries, 2):
+        together = first[one] < last[other] and first[other] < last[one]
+        assert not together or step.carries[one] != step.carries[other]
 
 
 def test_vectors_that_add_to_one_value_share_the_sum_of_their_gradients() -> None:

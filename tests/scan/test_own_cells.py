@@ -53,11 +53,18 @@ def shared_states(gate: Any, state: Any, t: Any, phi: Any) -> Any:
     return phi(gate.x.b + shared + 0.1 * state.n) + ops.minimum(t, state.m + 2.0), t + 1.0, mean, 0.5
 
 
+@cell(gates="a b g", states="h c d", phi="tanh", sigma="sigmoid")
+def functions_of_functions(gate: Any, state: Any, phi: Any, sigma: Any) -> Any:
+    """Functions of functions, which read at last what is overwritten before they are known."""
+    far = phi(sigma(phi(gate.a)) - sigma(gate.g))
+    return far * state.c + state.d, sigma(gate.b) - 0.5 * state.h, ops.exp(-ops.absolute(far)) * state.c
+
+
 OWN = pytest.mark.parametrize(
     "own",
     [
         two_projections, chained_heads, clocked_gru, cells.gated_by_mean, cells.squeeze, cells.coded_time,
-        shared_states, cells.bounded_by_numbers,
+        shared_states, cells.bounded_by_numbers, functions_of_functions,
     ],
     ids=lambda own: own.name,
 )  # fmt: skip

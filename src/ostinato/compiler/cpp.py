@@ -13,6 +13,8 @@ from .reverse import slope_of
 from .table import print_table
 
 _INFIX = {"add": "+", "sub": "-", "mul": "*", "div": "/"}
+#: Long chains of operations.
+_FUNCTIONS = {"activate", "exp", "log1p", "erf", "tanh", "sigmoid"}
 _METHODS = {"activate": "value", "keep": "keep", "reload": "reload", "slope": "slope"}
 
 
@@ -21,23 +23,35 @@ class _Body:
 
     Attributes:
         row: lines of what all units of a row share.
-        lines: the rest.
+        made: the line of every other node that has one, each behind those of its arguments.
+        read: for each of these what it is computed of; nothing where it stands in memory.
     """
 
     def __init__(self, found: Callable[[Node], str | None]) -> None:
         self.row: list[str] = []
-        self.lines: list[str] = []
+        self.made: dict[Node, str] = {}
+        self.read: dict[Node, list[Node]] = {}
         self._found = found
         self._names: dict[Node, str] = {}
 
+    @property
+    def lines(self) -> list[str]:
+        """Those of `made`."""
+        return list(self.made.values())
+
     def __call__(self, value: Node) -> str:
         if value not in self._names:
-            text = self._found(value) or self._expression(value)
+            there = self._found(value)
+            text = there or self._expression(value)
             if value.op == "constant" or text.isidentifier():
                 return self._names.setdefault(value, text)
             name = self._names[value] = f"v{len(self._names)}"
-            lines = self.row if is_row_constant(value) else self.lines
-            lines.append(f"const V {name} = {text};")
+            line = f"const V {name} = {text};"
+            if is_row_constant(value):
+                self.row.append(line)
+            else:
+                self.made[value] = line
+                self.read[value] = [] if there else [arg for arg in value.args if arg in self.made]
         return self._names[value]
 
     def _expression(self, value: Node) -> str:
@@ -168,22 +182,77 @@ def _level(
 
     body = _Body(found)
     # every load stands before every store: a slot may be read and overwritten by the same level
-    filled = [place.format(body(value)) for place, value in stores]
-    filled += [f"store({_place('carry', step.carries[value])}, {body(value)});" for value in level.exports]
-    sums = [(step.means[mean], body(mean.args[0])) for mean in level.means]
+    filled = [(value, place.format(body(value))) for place, value in stores]
+    filled += [(v, f"store({_place('carry', step.carries[v])}, {body(v)});") for v in level.exports]
+    sums = [(step.means[mean], mean.args[0]) for mean in level.means]
+    filled += [(value, f"sum{k} += within({body(value)}, at.units - u);") for k, value in sums]
     shared = [place.format(body(value)) for place, value in row_stores]
-    filled += [f"sum{k} += within({value}, at.units - u);" for k, value in sums]
     row_lines = [*body.row, *shared, *(f"V sum{k} = splat<V>(0.0);" for k, _ in sums)]
     before = "".join(f"      {line}\n" for line in row_lines)
     after = "".join(f"      at.means[row * at.means_row + {k}] = total(sum{k}) / at.units;\n" for k, _ in sums)
-    inner = "".join(f"        {line}\n" for line in [*first, *body.lines, *filled])
     return (
         f"  template <class V, class Phi, class Sigma>\n"
         f"  static void {name}(const Rows<scalar<V>>& at, Phi phi, Sigma sigma) {{\n"
-        f"    for (long row = 0; row < at.rows; ++row) {{\n{before}"
-        f"      for (long u = 0; u < at.width; u += lanes<V>) {{\n{inner}      }}\n{after}"
+        f"    for (long row = 0; row < at.rows; ++row) {{\n{before}{_over_units(body, first, filled)}{after}"
         "    }\n  }\n"
     )
+
+
+def _over_units(body: _Body, first: list[str], filled: list[tuple[Node, str]]) -> str:
+    """The loop over the units of a row; where functions are made of functions, one for each part of a stretch of units.
+
+    A processor looks some dozens of operations ahead. Those that wait for the value of a function would keep it from
+    seeing the functions of the next units, which wait for nothing.
+
+    Args:
+        body: what is computed.
+        first: lines that come before everything else.
+        filled: lines that store what is computed, with the value of each.
+    """
+    part = _parts(body, [line for _, line in filled])
+    count = max(part.values(), default=0) + 1
+    if count == 1:
+        inner = "".join(f"        {line}\n" for line in [*first, *body.lines, *(line for _, line in filled)])
+        return f"      for (long u = 0; u < at.width; u += lanes<V>) {{\n{inner}      }}\n"
+    handed = dict.fromkeys(arg for value in body.made for arg in body.read[value] if part[arg] < part[value])
+    loops = ""
+    for k in range(count):
+        mine = [value for value in body.made if part[value] == k]
+        reads = {arg for value in mine for arg in body.read[value] if part[arg] < k}
+        lines = [
+            *(first if k == 0 else []),
+            *(f"const V {body(value)} = {body(value)}_[n];" for value in handed if value in reads),
+            *(body.made[value] for value in mine),
+            *(line for value, line in filled if part.get(value, 0) == k),
+            *(f"{body(value)}_[n] = {body(value)};" for value in handed if part[value] == k),
+        ]
+        inner = "".join(f"          {line}\n" for line in lines)
+        loops += f"        for (long u = from, n = 0; u < to; u += lanes<V>, ++n) {{\n{inner}        }}\n"
+    arrays = ", ".join(f"{body(value)}_[kStretch]" for value in handed)
+    return (
+        "      for (long from = 0; from < at.width; from += kStretch * lanes<V>) {\n"
+        "        const long to = at.width - from < kStretch * lanes<V> ? at.width : from + kStretch * lanes<V>;\n"
+        f"        V {arrays};\n{loops}      }}\n"
+    )
+
+
+def _parts(body: _Body, stores: list[str]) -> dict[Node, int]:
+    """For every value how many functions one of the other have to be known before it; what needs none is computed where
+    it is first read, and read before it is overwritten."""
+    functions: dict[Node, int] = {}
+    for value in body.made:
+        below = max((functions[arg] for arg in body.read[value]), default=0)
+        functions[value] = below + (value.op in _FUNCTIONS and bool(body.read[value]))
+    part = {value: max(0, number - 1) for value, number in functions.items()}
+    first: dict[Node, int] = {}
+    for value in reversed(body.made):
+        if functions[value] == 0:
+            place = body.made[value].partition("load<V>(")[2].removesuffix(");")
+            lost = place and any(line.startswith(f"store({place},") for line in stores)
+            part[value] = 0 if lost else first.get(value, 0)
+        for arg in body.read[value]:
+            first[arg] = min(first.get(arg, part[value]), part[value])
+    return part
 
 
 def _forward_level(plan: Plan, number: int, keep: bool) -> str:
