@@ -34,9 +34,13 @@ std::vector<const Engine*> runnable() {
   std::vector<const Engine*> found;
 #ifdef OSTINATO_X86
   __builtin_cpu_init();
-  if (__builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512dq") && __builtin_cpu_supports("avx512bw") &&
-      __builtin_cpu_supports("avx512vl"))
-    found.push_back(&avx512::engine);
+#ifdef OSTINATO_EMULATE
+  const bool widest = true;
+#else
+  const bool widest = __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512dq") &&
+                      __builtin_cpu_supports("avx512bw") && __builtin_cpu_supports("avx512vl");
+#endif
+  if (widest) found.push_back(&avx512::engine);
   if (__builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma")) found.push_back(&avx2::engine);
 #endif
   found.push_back(&baseline::engine);
