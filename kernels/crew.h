@@ -34,39 +34,79 @@ long working(const Matrices<T>& matrices, long crews, long threads) {
   return std::min(threads, crews * std::max(matrices.bytes() >> 18, 1L));
 }
 
+// How the rows of a call are divided: among crews, and by each crew into blocks.
+template <class T>
+class Division {
+ public:
+  Division(const Layout<T>& layout, const Matrices<T>& matrices, long threads)
+      : layout_(layout), crews_(crews_of(layout, matrices, threads)), threads_(working(matrices, crews_, threads)) {}
+
+  long threads() const { return threads_; }
+  long crew_of(long thread) const { return thread * crews_ / threads_; }
+  int leader(long crew) const { return int((crew * threads_ + crews_ - 1) / crews_); }
+  int size(long crew) const { return leader(crew + 1) - leader(crew); }
+
+  // Calls `work(block)` for the rows of a crew, block by block.
+  template <class Work>
+  void blocks(long crew, Work work) const {
+    constexpr long kMostRows = 96;
+    const Call& call = layout_.call;
+    const bool ragged = call.alive != 0;  // rows of like length to every crew
+    const long together = layout_.together, groups = layout_.groups();
+    const long first = ragged ? crew : crew * groups / crews_ * together;
+    const long step = ragged ? crews_ : 1;
+    const long count = ragged ? (call.batch - crew + crews_ - 1) / crews_
+                              : std::min((crew + 1) * groups / crews_ * together, call.batch) - first;
+    const long pieces = (count + kMostRows - 1) / kMostRows, parts = (count + together - 1) / together;
+    for (long piece = 0; piece < pieces; ++piece) {
+      const long from = piece * parts / pieces * together, to = std::min((piece + 1) * parts / pieces * together, count);
+      if (from < to) work(Block{first + from * step, step, to - from});
+    }
+  }
+
+  // Memory for each crew, enough for any of its blocks; false where there is not as much.
+  bool take(Meeting* meetings, bool backward, Arena& arena) const {
+    Carver counter;
+    carve(meetings, backward, counter);
+    try {
+      Carver carver(arena.take(counter.used()));
+      carve(meetings, backward, carver);
+      return true;
+    } catch (const std::bad_alloc&) {  // which must not leave a parallel region
+      return false;
+    }
+  }
+
+ private:
+  void carve(Meeting* meetings, bool backward, Carver& carver) const {
+    for (long crew = 0; crew < crews_; ++crew) {
+      std::size_t most = 0;
+      blocks(crew, [&](const Block& block) {
+        Carver need;
+        Scratch<T>(layout_, block.count, size(crew), backward, need);
+        most = std::max(most, need.used());
+      });
+      meetings[crew].memory = carver.array<char>(rounded(long(most), 4096));
+    }
+  }
+
+  const Layout<T>& layout_;
+  const long crews_, threads_;
+};
+
 // Calls `work(block, scratch, crew)` for the rows of this thread's crew, block by block.
 template <class T, class Work>
-void for_blocks(const Layout<T>& layout, const Matrices<T>& matrices, bool backward, const Team& team, Meeting* meetings,
+void for_blocks(const Layout<T>& layout, const Division<T>& division, bool backward, const Team& team, Meeting* meetings,
                 Work work) {
-  constexpr long kMostRows = 96;
-  const Call& call = layout.call;
-  const long crews = crews_of(layout, matrices, team.size), threads = working(matrices, crews, team.size);
-  if (team.rank >= threads) return;
-  const long number = team.rank * crews / threads;
-  const auto leader = [&](long of) { return int((of * threads + crews - 1) / crews); };
+  if (team.rank >= division.threads()) return;
+  const long number = division.crew_of(team.rank);
   Meeting& meeting = meetings[number];
-  const Team crew{team.rank - leader(number), leader(number + 1) - leader(number), &meeting.barrier};
-
-  const bool ragged = call.alive != 0;  // rows of like length to every crew
-  const long together = layout.together, groups = layout.groups();
-  const long first = ragged ? number : number * groups / crews * together;
-  const long step = ragged ? crews : 1;
-  const long count = ragged ? (call.batch - number + crews - 1) / crews
-                            : std::min((number + 1) * groups / crews * together, call.batch) - first;
-  const long pieces = (count + kMostRows - 1) / kMostRows, parts = (count + together - 1) / together;
-  thread_local Arena arena;
-  for (long piece = 0; piece < pieces; ++piece) {
-    const long from = piece * parts / pieces * together, to = std::min((piece + 1) * parts / pieces * together, count);
-    if (from == to) continue;
-    const Block block{first + from * step, step, to - from};
-    Carver need;
-    Scratch<T>(layout, block.count, crew.size, backward, need);
+  const Team crew{team.rank - division.leader(number), division.size(number), &meeting.barrier};
+  division.blocks(number, [&](const Block& block) {
     crew.wait();  // until the block before needs its memory no more
-    if (crew.rank == 0) meeting.memory = arena.take(need.used());
-    crew.wait();
     Carver carver(meeting.memory);
     work(block, Scratch<T>(layout, block.count, crew.size, backward, carver), crew);
-  }
+  });
 }
 
 }  // namespace OSTINATO_SET

@@ -242,14 +242,12 @@ class WeightGradient {
 };
 
 template <class T>
-void sum_weights(const WeightGradient<T>& weights, int columns, const Team& team, std::atomic<long>& next) {
+void sum_weights(const WeightGradient<T>& weights, int columns, T* packed, const Team& team, std::atomic<long>& next) {
   const long splits = weights.splits();  // a power of two
   // as few ranges of panels as give every thread as many pieces as the others, since each lays out the vectors anew
   long ranges = splits >= 2 * team.size ? 1 : team.size;
   for (long half = splits; half % 2 == 0 && ranges % 2 == 0; half /= 2) ranges /= 2;
   ranges = std::min(weights.panels(), ranges);
-  thread_local Arena arena;
-  T* packed = static_cast<T*>(arena.take(weights.packed_size() * sizeof(T)));
   for (long item; (item = next.fetch_add(1)) < splits * ranges;) {
     const long split = item / ranges, range = item % ranges;
     weights.sum(split, range * weights.panels() / ranges, (range + 1) * weights.panels() / ranges, packed);
@@ -289,7 +287,7 @@ template <class T>
 void backward(const Call& call, const Kernels<T>& kernels) {
   const Program& program = *kernels.program;
   const Layout<T> layout(call, program);
-  thread_local Arena shared, sums;
+  thread_local Arena shared, blocks, sums;
   Carver counter;
   Backward<T>(layout, counter);
   Carver carver(shared.take(counter.used()));
@@ -299,18 +297,23 @@ void backward(const Call& call, const Kernels<T>& kernels) {
   std::size_t largest = 0;
   for (int p = 0; p < program.products && weights; ++p) {
     Carver need;
-    WeightGradient<T>(layout, program.product[p], need);
+    const WeightGradient<T> gradient(layout, program.product[p], need);
+    for (int thread = 0; thread < call.threads; ++thread) need.array<T>(gradient.packed_size());
     largest = std::max(largest, need.used());
   }
   void* const memory = sums.take(largest);
   std::atomic<long> next[kColumns] = {};
   const std::unique_ptr<Meeting[]> meetings(new Meeting[call.threads]);
+  bool enough = true;
   run_team(call.threads, [&](const Team& team) {
+    const Division<T> division(layout, pass.matrices, team.size);
+    if (team.rank == 0) enough = division.take(meetings.get(), true, blocks);  // the thread that calls
     pass.matrices.pack(layout, kernels.derive, team);
     const long size = program.sums * layout.width, first = team.first(layout.groups());
     std::memset(pass.sums + first * size, 0, (team.last(layout.groups()) - first) * size * sizeof(T));
     team.wait();
-    for_blocks(layout, pass.matrices, true, team, meetings.get(),
+    if (!enough) return;
+    for_blocks(layout, division, true, team, meetings.get(),
                [&](const Block& block, const Scratch<T>& scratch, const Team& crew) {
                  backward_block(layout, kernels, pass.matrices, scratch, pass.sums, block, crew);
                });
@@ -318,13 +321,16 @@ void backward(const Call& call, const Kernels<T>& kernels) {
       team.wait();
       Carver places(memory);
       const WeightGradient<T> gradient(layout, program.product[p], places);
-      sum_weights(gradient, program.product[p].columns, team, next[p]);
+      T* packed = nullptr;
+      for (int thread = 0; thread <= team.rank; ++thread) packed = places.array<T>(gradient.packed_size());
+      sum_weights(gradient, program.product[p].columns, packed, team, next[p]);
     }
     if (program.trained) {
       team.wait();
       sum_parameters(layout, pass.sums, team);
     }
   });
+  if (!enough) throw std::bad_alloc();
 }
 
 }  // namespace OSTINATO_SET

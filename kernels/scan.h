@@ -262,20 +262,25 @@ void backward_block(const Layout<T>& layout, const Kernels<T>& kernels, const Ma
 template <class T>
 void forward(const Call& call, const Kernels<T>& kernels) {
   const Layout<T> layout(call, *kernels.program);
-  thread_local Arena shared;
+  thread_local Arena shared, blocks;
   Carver counter;
   Matrices<T>(layout, false, counter);
   Carver carver(shared.take(counter.used()));
   const Matrices<T> matrices(layout, false, carver);
   const std::unique_ptr<Meeting[]> meetings(new Meeting[call.threads]);
+  bool enough = true;
   run_team(call.threads, [&](const Team& team) {
+    const Division<T> division(layout, matrices, team.size);
+    if (team.rank == 0) enough = division.take(meetings.get(), false, blocks);  // the thread that calls
     matrices.pack(layout, kernels.derive, team);
     team.wait();
-    for_blocks(layout, matrices, false, team, meetings.get(),
+    if (!enough) return;
+    for_blocks(layout, division, false, team, meetings.get(),
                [&](const Block& block, const Scratch<T>& scratch, const Team& crew) {
                  forward_block(layout, kernels, matrices, scratch, block, crew);
                });
   });
+  if (!enough) throw std::bad_alloc();
 }
 
 }  // namespace OSTINATO_SET

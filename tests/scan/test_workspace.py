@@ -77,3 +77,23 @@ def test_a_forked_process_computes() -> None:
         "print(os.waitpid(child, 0)[1])"
     )
     assert ran.stdout == "0\n", ran.stderr
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="reads /proc, and limits the memory of a process")
+def test_too_little_memory_for_several_threads_is_one_error() -> None:
+    """Room for what a scan returns, and not for what its threads work with, twice as much."""
+    ran = _python(
+        "import resource, torch, ostinato.nn\n"
+        "torch.set_num_threads(2)\n"
+        "layer, rows = ostinato.nn.IndRNN(1, 1 << 18), 192\n"
+        "with torch.no_grad():\n"
+        "    first, _ = layer(torch.ones(1, 2, 1))\n"
+        "    taken = int(open('/proc/self/statm').read().split()[0]) * resource.getpagesize()\n"
+        "    limit = taken + int(2.5 * rows * (1 << 20))\n"
+        "    resource.setrlimit(resource.RLIMIT_AS, (limit, resource.RLIM_INFINITY))\n"
+        "    try: layer(torch.ones(1, rows, 1))\n"
+        "    except MemoryError: print('refused')\n"
+        "    resource.setrlimit(resource.RLIMIT_AS, (resource.RLIM_INFINITY, resource.RLIM_INFINITY))\n"
+        "    print(torch.equal(layer(torch.ones(1, rows, 1))[0][:, :2], first))"
+    )
+    assert ran.stdout == "refused\nTrue\n", ran.stderr
