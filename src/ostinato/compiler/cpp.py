@@ -237,8 +237,10 @@ def _over_units(body: _Body, first: list[str], filled: list[tuple[Node, str]]) -
 
 
 def _parts(body: _Body, stores: list[str]) -> dict[Node, int]:
-    """For every value how many functions one of the other have to be known before it; what needs none is computed where
-    it is first read, and read before it is overwritten."""
+    """The part that computes each value: behind as many others as functions stand one inside of the other below it.
+
+    What needs no function belongs to the part that reads it first, or to the first of all where it is overwritten.
+    """
     functions: dict[Node, int] = {}
     for value in body.made:
         below = max((functions[arg] for arg in body.read[value]), default=0)
