@@ -100,8 +100,16 @@ def bounded_by_numbers(gate: Any) -> Any:
     return ops.maximum(-0.5, ops.minimum(0.5, ops.maximum(gate.a, -math.inf))) + 0.1 * ops.remainder(5.0, 3.0)
 
 
+@cell(gates="a b c", states="h", phi="tanh")
+def late_mean(gate: Any, state: Any, phi: Any) -> Any:
+    """A light value made of a mean, which is read again when the gradient of a gate that keeps nothing is known."""
+    centred = state.h - ops.row_mean(phi(gate.a))
+    return phi(gate.using(h=centred * state.h).h.b) * centred + gate.x.c
+
+
 OWN: list[Cell] = [
     layer_norm_elman, square_projection, waiting, three_products, two_projections, everything_beside_x, wrapping,
     clocked_gru, gated_by_mean, squeeze, coded_time, bounded_by_numbers,
+    late_mean,
 ]  # fmt: skip
 EVERY: list[Cell] = [*CELLS.values(), *OWN]

@@ -64,7 +64,7 @@ OWN = pytest.mark.parametrize(
     "own",
     [
         two_projections, chained_heads, clocked_gru, cells.gated_by_mean, cells.squeeze, cells.coded_time,
-        shared_states, cells.bounded_by_numbers, functions_of_functions,
+        shared_states, cells.bounded_by_numbers, functions_of_functions, cells.late_mean,
     ],
     ids=lambda own: own.name,
 )  # fmt: skip

@@ -119,9 +119,10 @@ def _below(roots: Iterable[Node], level: int, number: dict[Node, int], lost: Map
     """The values of earlier levels that computing `roots` at `level` meets, where slots are lost behind some levels."""
 
     def again(value: Node) -> bool:
-        # what is one number a row always is; storage keeps what that reads until then
-        kept = (leaf.attr for leaf in in_order([value]) if leaf.op == "saved")
-        return is_row_constant(value) or (effort(value) <= AGAIN and all(lost.get(k, level) >= level for k in kept))
+        if is_row_constant(value):  # storage keeps what it reads for as long as it is used
+            return True
+        kept = (leaf.attr for leaf in in_order([value]) if leaf.op in ("saved", "saved_row"))
+        return effort(value) <= AGAIN and all(lost.get(slot, level) >= level for slot in kept)
 
     met: dict[Node, None] = {}
     stack, seen = list(roots), set()
