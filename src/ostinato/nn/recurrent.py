@@ -162,29 +162,36 @@ class Recurrent(torch.nn.RNNBase):
     def _fits(self, input: Tensor | PackedSequence, hx: Tensor | States | None) -> bool:
         """Whether what torch's own checks leave to its kernels to refuse is in order."""
         x = input.data if isinstance(input, PackedSequence) else input
-        tensors = (x, *self._states(hx))
+        states, dims = self._states(hx), x.dim()
         if x is input:
-            if {tensor.dim() for tensor in tensors} not in ({2}, {3}):
+            if dims not in (2, 3) or any(state.dim() != dims for state in states):
                 return False
-            if x.shape[1 if self.batch_first and x.dim() == 3 else 0] == 0:
+            if x.shape[1 if self.batch_first and dims == 3 else 0] == 0:
                 return False
-        return autocasts(x) or len({(tensor.dtype, tensor.device) for tensor in tensors}) == 1
+        return all(state.dtype == x.dtype and state.device == x.device for state in states) or autocasts(x)
 
     def _arrange(self, input: Tensor | PackedSequence, hx: Tensor | States | None) -> tuple[Form, Tensor, States]:
         """Form of the input; input and states checked by torch, batched and sorted."""
-        self._update_flat_weights()
         form = Form(input, self.batch_first)
-        states = form.batched(self._states(hx))
-        if states:
-            self.check_forward_args(form.x, self._hidden(states), form.batch_sizes)
-        else:
-            self.check_input(form.x, form.batch_sizes)
-        return form, *in_dtype(form.x, form.sorted(states), self.all_weights[0][0].dtype)
+        states, weight = form.batched(self._states(hx)), self._tensor(self._flat_weights_names[0])
+        plain = form.batch_sizes is None and form.x.dim() == 3  # torch's checks of the input, where it passes them
+        if states or not (plain and form.x.shape[-1] == self.input_size and form.x.dtype == weight.dtype):
+            self._update_flat_weights()
+            if states:
+                self.check_forward_args(form.x, self._hidden(states), form.batch_sizes)
+            else:
+                self.check_input(form.x, form.batch_sizes)
+        return form, *in_dtype(form.x, form.sorted(states), weight.dtype)
+
+    def _tensor(self, name: str) -> Tensor:
+        """The weight of this name; where it is a parameter, without the way through `Module.__getattr__`."""
+        found = self._parameters.get(name)
+        return getattr(self, name) if found is None else found
 
     def _asks(self, form: Form, states: States) -> list[Ask]:
         """The scan of every layer, from the first."""
         directions = 2 if self.bidirectional else 1
-        tensors = self.all_weights
+        tensors = [[self._tensor(name) for name in names] for names in self._all_weights]
         weights = [self._weights(tensors[first : first + directions]) for first in range(0, len(tensors), directions)]
         initials = by_layer(states, len(weights))
         return [partial(self._ask, form, *one) for one in zip(weights, initials, strict=True)]

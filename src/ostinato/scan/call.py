@@ -90,8 +90,9 @@ def readable(sequences: Sequence[Tensor | None]) -> list[Tensor | None]:
 
 def sequence(tensor: Tensor, layout: str, offset: int = 0) -> tuple[int, int, int, bool]:
     """Where the engine finds a sequence: address, strides of a step and of a row, whether it is packed."""
-    address = tensor.data_ptr() + offset * tensor.element_size()
-    strides = tensor.stride()
+    address, strides = tensor.data_ptr(), tensor.stride()
+    if offset:
+        address += offset * tensor.element_size()
     if layout == "packed":
         return address, 0, strides[0], True
     return (address, strides[0], strides[1], False) if layout == "time" else (address, strides[1], strides[0], False)
@@ -99,9 +100,10 @@ def sequence(tensor: Tensor, layout: str, offset: int = 0) -> tuple[int, int, in
 
 def matrix(tensor: Tensor, direction: int = 0) -> tuple[int, int, int]:
     """Where the engine finds a matrix, or that of a direction among several: address, strides of rows and columns."""
-    *leading, row, column = tensor.stride()
-    offset = direction * leading[0] * tensor.element_size() if direction else 0
-    return tensor.data_ptr() + offset, row, column
+    address, strides = tensor.data_ptr(), tensor.stride()
+    if direction:
+        address += direction * strides[0] * tensor.element_size()
+    return address, strides[-2], strides[-1]
 
 
 def _address(tensor: Tensor | None) -> int:
@@ -129,6 +131,18 @@ class Gradients:
     states: list[Tensor | None]
     weights: list[list[Tensor | None]]
     sequences: list[list[Tensor | None]]
+
+
+def _addressable(request: Request) -> Request:
+    """The request, with copies of those tensors that the engine cannot read where they are."""
+    given = request.tensors()
+    if all(one.is_contiguous() and not one.is_neg() for one in given):
+        return request
+    last = len(given) - sum(map(len, request.sequences))
+    found = [_features_contiguous(request.x)]
+    found += [t.resolve_neg() if t.dim() == 2 else t.contiguous().resolve_neg() for t in given[1:last]]
+    found += [_features_contiguous(one) for one in given[last:]]
+    return request if all(one is other for one, other in zip(given, found, strict=True)) else request.bind(found)
 
 
 class _Form:
@@ -188,14 +202,7 @@ class Caller:
     """Makes the calls of one request; holds every tensor that a call points into."""
 
     def __init__(self, request: Request) -> None:
-        given = request.tensors()
-        last = len(given) - sum(map(len, request.sequences))
-        addressable = [_features_contiguous(request.x)]
-        addressable += [t.resolve_neg() if t.dim() == 2 else t.contiguous().resolve_neg() for t in given[1:last]]
-        addressable += [_features_contiguous(one) for one in given[last:]]
-        if any(one is not other for one, other in zip(given, addressable, strict=True)):
-            request = request.bind(addressable)
-        self.request = request
+        self.request = _addressable(request)
         self.form = _Form.of(request)
 
     def lease(self, pieces: Sequence[tuple[int, int]] = ()) -> Lease:

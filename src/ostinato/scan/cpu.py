@@ -16,6 +16,9 @@ from .request import Request
 #: What the kernels compute in.
 KERNEL_DTYPES = (torch.float32, torch.float64)
 
+#: The types of tensors whose memory the kernels may read.
+_SEEN_INTO = {Tensor, torch.nn.Parameter}
+
 _RELEASED = torch.empty(0)
 
 if os.environ.get("OSTINATO_ISA"):
@@ -29,6 +32,22 @@ def instruction_set() -> str:
 
 def why_not(request: Request) -> str | None:
     """Why the kernels cannot serve a request, or None if they can."""
+    if "obstacle" not in request.shared:
+        request.shared["obstacle"] = _unserved(request)
+    if request.shared["obstacle"] is not None:
+        return str(request.shared["obstacle"])
+    if not _SEEN_INTO.issuperset(map(type, request.tensors())):
+        return "a tensor is of a subclass that the kernels cannot see into"
+    if torch._C._are_functorch_transforms_active():
+        return "torch.func transforms need differentiable torch operations"
+    if torch.autograd.forward_ad._current_level >= 0:
+        return "forward-mode derivatives need differentiable torch operations"
+    found = kernel(request.cell)
+    return found if isinstance(found, str) else None
+
+
+def _unserved(request: Request) -> str | None:
+    """Why the kernels cannot serve a request, whatever its tensors hold; None if nothing is known yet."""
     x = request.x
     if x.device.type != "cpu":
         return f"the kernels run on the CPU, and the input is on {x.device}"
@@ -39,14 +58,7 @@ def why_not(request: Request) -> str | None:
     for symbol, function in request.activations.items():
         if not isinstance(function, str):
             return f"the activation {symbol} is a Python function, and the kernels know activations by name"
-    if any(type(tensor) not in (Tensor, torch.nn.Parameter) for tensor in request.tensors()):
-        return "a tensor is of a subclass that the kernels cannot see into"
-    if torch._C._are_functorch_transforms_active():
-        return "torch.func transforms need differentiable torch operations"
-    if torch.autograd.forward_ad._current_level >= 0:
-        return "forward-mode derivatives need differentiable torch operations"
-    found = kernel(request.cell)
-    return found if isinstance(found, str) else None
+    return None
 
 
 class _Scan(torch.autograd.Function):
@@ -64,7 +76,7 @@ class _Scan(torch.autograd.Function):
             ctx.leases = [caller.lease() for _ in request.weights]
             caller.forward(found, finals, ctx.leases)
         ctx.save_for_backward(*tensors, *found)
-        ctx.form = request.bind([_RELEASED] * len(tensors))
+        ctx.form = _released(request)
         ctx.set_materialize_grads(False)
         return (*caller.asked(found), *finals)
 
@@ -92,6 +104,14 @@ class _Scan(torch.autograd.Function):
         for lease in leases:
             lease.release()
         return (None, *collected)
+
+
+def _released(request: Request) -> Request:
+    """The request without its tensors; made once for all that differ in these alone."""
+    found: Request | None = request.shared.get("released")
+    if found is None:
+        found = request.shared["released"] = request.bind([_RELEASED] * len(request.tensors()))
+    return found
 
 
 def _differentiable(

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, replace
+from functools import lru_cache
 from typing import Any, Literal
 
 import torch
@@ -117,7 +118,7 @@ def choose(request: Request, backend: Backend | None = None) -> Choice:
         raise ValueError(f"backend is {backend!r}; expected 'cpu', 'reference' or None")
     obstacle = "the reference was asked for" if backend == "reference" else cpu.why_not(request)
     if obstacle is None:
-        return Choice("cpu", f"compiled kernel of {request.cell.name}, {cpu.instruction_set()}")
+        return _compiled(request.cell.name, cpu.instruction_set())
     if backend == "cpu":
         raise RuntimeError(f"backend='cpu' cannot serve this scan: {obstacle}")
     if request.saved_dtype is not None and request.wants_gradients:
@@ -126,6 +127,11 @@ def choose(request: Request, backend: Backend | None = None) -> Choice:
             f"do, and they do not run: {obstacle}; set it to None"
         )
     return Choice("reference", obstacle)
+
+
+@lru_cache(maxsize=256)
+def _compiled(cell: str, instruction_set: str) -> Choice:
+    return Choice("cpu", f"compiled kernel of {cell}, {instruction_set}")
 
 
 _watchers: Listeners[Choice] = Listeners()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from functools import wraps
+from functools import cached_property, wraps
 from typing import Any, Literal, TypeVar, cast
 
 import torch
@@ -134,23 +134,29 @@ class Request:
         """How many entries a state has."""
         return self.size(self.cell.size_of(self.cell.states[state]))
 
-    def tensors(self) -> list[Tensor]:
+    def tensors(self) -> tuple[Tensor, ...]:
         """Every tensor that a gradient may flow to: x, the initial states, then each direction's weights, then each
         direction's sequences."""
+        return self._tensors
+
+    @cached_property
+    def _tensors(self) -> tuple[Tensor, ...]:
         found = [self.x, *(self.initial_state or ())]
         for w in self.weights:
             found += w.tensors()
-        return found + [sequence for given in self.sequences for sequence in given]
+        return (*found, *(sequence for given in self.sequences for sequence in given))
 
     def bind(self, tensors: Sequence[Tensor]) -> Request:
         """This request on other tensors, given in the order of `tensors()`."""
         rest, states = iter(tensors), self.initial_state
-        return self.on(
+        bound = self.on(
             x=next(rest),
             initial_state=None if states is None else tuple(next(rest) for _ in states),
             weights=tuple(w.bind(rest) for w in self.weights),
             sequences=tuple(tuple(next(rest) for _ in given) for given in self.sequences),
         )
+        bound.__dict__["_tensors"] = tuple(tensors)
+        return bound
 
     def on(
         self, x: Tensor, initial_state: tuple[Tensor, ...] | None, weights: tuple[Weights, ...],
@@ -160,6 +166,7 @@ class Request:
         bound = object.__new__(Request)  # as dataclasses.replace, at a fifth of its time, and with what is shared
         bound.__dict__.update(self.__dict__)
         bound.__dict__.update(x=x, initial_state=initial_state, weights=weights, sequences=sequences)
+        bound.__dict__.pop("_tensors", None)
         return bound
 
 
@@ -393,11 +400,16 @@ def _facts(
         else:
             return None
     for name, value in options.items():
-        words = _words(value)
-        kinds = tuple(map(type, words))
-        if not _PLAIN.issuperset(kinds):
-            return None
-        facts += (name, type(value), words, kinds)  # 1 equals True, and not every option takes both
+        facts.append(name)
+        kind = type(value)
+        if kind in _PLAIN:
+            facts += (kind, value)  # 1 equals True, and not every option takes both
+        else:
+            words = _words(value)
+            kinds = tuple(map(type, words))
+            if not _PLAIN.issuperset(kinds):
+                return None
+            facts += (kind, words, kinds)
     return tuple(facts)
 
 
