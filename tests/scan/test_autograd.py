@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
@@ -15,7 +16,7 @@ from torch.autograd import forward_ad
 from torch.utils.checkpoint import checkpoint
 
 from ostinato.cells import CELLS, Cell
-from ostinato.scan import Weights, scan
+from ostinato.scan import Request, Weights, scan
 
 from .problems import (
     Problem,
@@ -246,6 +247,20 @@ def test_a_forward_whose_graph_is_dropped_costs_the_next_nothing(cell: Cell, eng
         forward(problem, leaves(problem), engine)
     got = evaluate(problem, tensors(problem), engine)
     assert_close(got, oracle(problem), DTYPE, problem.T)
+
+
+def test_nothing_of_a_scan_waits_for_the_garbage_collector(backend: str) -> None:
+    """A mask makes every request one of its own, and each holds a copy of it."""
+    problem = Problem(CELLS["lstm"], mask=((True, False, True, True),) * 3)
+    gc.collect()
+    gc.disable()
+    try:
+        before = sum(type(one) is Request for one in gc.get_objects())
+        for _ in range(3):
+            evaluate(problem, tensors(problem), backend)
+        assert sum(type(one) is Request for one in gc.get_objects()) == before
+    finally:
+        gc.enable()
 
 
 @REPRESENTATIVES

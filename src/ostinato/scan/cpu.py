@@ -107,11 +107,12 @@ class _Scan(torch.autograd.Function):
 
 
 def _released(request: Request) -> Request:
-    """The request without its tensors; made once for all that differ in these alone."""
-    found: Request | None = request.shared.get("released")
-    if found is None:
-        found = request.shared["released"] = request.bind([_RELEASED] * len(request.tensors()))
-    return found
+    """The request without its tensors; what it is made of is made once for all that differ in these alone."""
+    if "released" not in request.shared:
+        empty = request.bind([_RELEASED] * len(request.tensors()))
+        # not the request itself, which holds what is shared
+        request.shared["released"] = empty.x, empty.initial_state, empty.weights, empty.sequences
+    return request.on(*request.shared["released"])
 
 
 def _differentiable(
