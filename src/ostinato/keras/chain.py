@@ -28,8 +28,6 @@ from .dropout import Dropout, words_for
 from .recurrent import ADDED, GRU, LSTM, Recurrent, SimpleRNN
 from .variables import tensor_in
 
-_HOOKS = attrgetter("_forward_hooks", "_forward_pre_hooks", "_backward_hooks", "_backward_pre_hooks")
-
 #: What decides how a layer runs, beside its weights, its input and random numbers; a user may change it at any time.
 _OPTIONS = {
     Dropout: attrgetter("rate", "noise_shape", "dtype_policy", "activity_regularizer"),
@@ -102,7 +100,7 @@ def _chain(layers: Sequence[Any], inputs: Tensor, dtype: str) -> list[Any]:
     found: list[Any] = []
     shape = inputs.shape
     for layer in layers:
-        if not direct.serves(layer, inputs, dtype) or _watched(layer):
+        if not direct.serves(layer, inputs, dtype) or direct.watched(layer):
             break
         if _is_recurrent(layer):
             if len(shape) != 3 or not _runs_prepared(layer, inputs, shape):
@@ -129,19 +127,9 @@ def _variables(layer: Any) -> list[Tensor]:
     return [tensor_in(variable) for variable in layer.scan_variables()]
 
 
-def _watched(layer: Any) -> bool:
-    """Whether there is something around a layer's `call`."""
-    return (
-        any(_HOOKS(layer))
-        or "call" in vars(layer)
-        or layer._remat_mode is not None
-        or bool(torch.nn.modules.module._has_any_global_hook())
-    )
-
-
 def _facts(layer: Any) -> tuple[Any, ...] | None:
     """What a plan was made for; None where it must not run."""
-    if _watched(layer):
+    if direct.watched(layer):
         return None
     if type(layer) is Dropout:
         return _OPTIONS[Dropout](layer)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from operator import attrgetter
 from typing import Any
 
 import keras
@@ -14,6 +15,7 @@ from .recurrent import Recurrent
 #: Layers that take one tensor, make none of their variables, losses or masks in `call`, and are deterministic in what
 #: they ask of the machinery. A subclass may do otherwise.
 _PLAIN = frozenset({Bidirectional, Dropout, keras.layers.Dense, keras.layers.Dropout, keras.layers.Activation})
+_HOOKS = attrgetter("_forward_hooks", "_forward_pre_hooks", "_backward_hooks", "_backward_pre_hooks")
 _DTYPES = {"float32": torch.float32, "float64": torch.float64}
 
 
@@ -46,6 +48,28 @@ def takes(inputs: Any, dtype: str) -> bool:
     )
 
 
+def watched(layer: Any) -> bool:
+    """Whether there is something around a layer's `call`."""
+    return (
+        any(_HOOKS(layer))
+        or "call" in vars(layer)
+        or layer._remat_mode is not None
+        or bool(torch.nn.modules.module._has_any_global_hook())
+    )
+
+
+def _is_affine(layer: Any, inputs: torch.Tensor) -> bool:
+    """Whether a layer is the product with its stored kernel, its bias and its activation, and nothing around it."""
+    return (
+        type(layer) is keras.layers.Dense
+        and inputs.dim() == 2
+        and layer.quantization_mode is None
+        and not layer.lora_enabled
+        and layer.activation is not None
+        and not watched(layer)
+    )
+
+
 def call(layer: Any, inputs: torch.Tensor, training: bool) -> Any:
     """The output of a layer that `serves` these inputs.
 
@@ -53,6 +77,9 @@ def call(layer: Any, inputs: torch.Tensor, training: bool) -> Any:
         ValueError: the inputs' shape does not fit the layer; the message is Keras'.
     """
     layer._assert_input_compatibility(inputs)
+    if _is_affine(layer, inputs):
+        product = inputs @ layer.kernel.value
+        return layer.activation(product if layer.bias is None else product + layer.bias.value)
     # a layer of Keras is a torch module, whose own way to `call` runs the hooks
     if layer._call_has_training_arg:
         return torch.nn.Module.__call__(layer, inputs, training=training)

@@ -7,6 +7,7 @@ from typing import Any
 import keras
 import torch
 from keras.src.losses.loss import reduce_weighted_values
+from keras.src.losses.losses import LossFunctionWrapper
 from keras.src.trainers.compile_utils import CompileLoss
 from torch import Tensor
 
@@ -47,9 +48,19 @@ def serves(model: Any, y: Any, y_pred: Any, sample_weight: Any) -> bool:
     )
 
 
+def _is_mean_squared_error(loss: Any) -> bool:
+    return (
+        type(loss).call is LossFunctionWrapper.call
+        and loss.fn is keras.losses.mean_squared_error
+        and not loss._fn_kwargs
+    )
+
+
 def value(model: Any, y: Tensor, y_pred: Tensor) -> Any:
     """The loss that `serves`."""
     loss = model._compile_loss._flat_losses[0].loss
+    if _is_mean_squared_error(loss) and y.shape == y_pred.shape and y.numel():
+        return torch.nn.functional.mse_loss(y_pred, y)
     values = loss.call(y, y_pred)
     mask = getattr(values, "_keras_mask", None)
     if mask is None and type(values) is Tensor and values.dim() and values.numel() and values.dtype == y.dtype:

@@ -36,6 +36,16 @@ class Training:
             return loss.value(self, y, y_pred)
         return super().compute_loss(x, y, y_pred, sample_weight, training)  # type: ignore[misc]
 
+    def get_metrics_result(self: Any) -> Any:
+        """As in Keras: the value of each metric, by name."""
+        metrics = self.metrics
+        if len(metrics) == 1 and type(metrics[0]) is keras.metrics.Mean and ON_TORCH:
+            (mean,) = metrics
+            total, count = tensor_in(mean.total), tensor_in(mean.count)
+            if count.device.type == "cpu" and total.dtype == count.dtype and count:  # else Keras' own: no 0 / 0
+                return {mean.name: total / count}
+        return super().get_metrics_result()  # type: ignore[misc]
+
     def train_step(self: Any, *data: Any) -> Any:
         """One step on a batch; the values of the metrics."""
         if not ON_TORCH or torch.compiler.is_compiling():
