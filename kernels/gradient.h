@@ -135,11 +135,7 @@ class WeightGradient {
       const Matrix& m = call.weights_gradient[term.matrix];
       T* to = layout_.block(call.weights_gradient, term.matrix, term.block[column]);
       const long size = layout_.size_of(term.vector), units = layout_.rows_of(term.matrix);
-      // in squares, since one side or the other is read against the grain
-      for (long i0 = 0; i0 < size; i0 += 16)
-        for (long j0 = 0; j0 < units; j0 += 16)
-          for (long i = i0; i < std::min(i0 + 16, size); ++i)
-            for (long j = j0; j < std::min(j0 + 16, units); ++j) to[j * m.row + i * m.column] = total(row + i, j);
+      rearrange(to, m.column, m.row, sums_ + row * columns_ + column * layout_.width, columns_, 1, size, units);
       for (long j = 0; j < units && layout_.limits(term.matrix); ++j)
         for (long i = 0; i < size; ++i)
           if (!layout_.reach(j).holds(i)) to[j * m.row + i * m.column] = 0;

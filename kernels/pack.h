@@ -3,6 +3,7 @@
 
 #include "layout.h"
 #include "team.h"
+#include "transpose.h"
 
 namespace ostinato {
 namespace OSTINATO_SET {
@@ -10,8 +11,9 @@ namespace OSTINATO_SET {
 // to[k][n] = from[k * by_k + n * by_n], n < count, zero in the other lanes
 template <class T>
 void pack_vector(T* to, long to_row, const T* from, long by_k, long by_n, long depth, long count) {
-  for (long k = 0; k < depth; ++k, to += to_row, from += by_k)
-    for (long n = 0; n < lanes<Vector<T>>; ++n) to[n] = n < count ? from[n * by_n] : T(0);
+  rearrange(to, to_row, 1, from, by_k, by_n, depth, count);
+  for (long k = 0; k < depth; ++k)
+    for (long n = count; n < lanes<Vector<T>>; ++n) to[k * to_row + n] = 0;
 }
 
 // Pack a product of the forward step, vector by vector: panels of the columns' units, all terms' rows below the bias.

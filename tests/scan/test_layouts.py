@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 from itertools import combinations
+from typing import Any
 
 import pytest
 import torch
@@ -68,6 +69,10 @@ def _strided(x: torch.Tensor) -> torch.Tensor:
     return torch.full((*x.shape, 2), float("nan"), dtype=x.dtype)[..., 0].copy_(x)
 
 
+def _strided_rows(x: torch.Tensor) -> torch.Tensor:
+    return torch.full((2 * x.shape[0], x.shape[1]), float("nan"), dtype=x.dtype)[::2].copy_(x)
+
+
 @JUDGED
 @pytest.mark.parametrize("layout", ["batch", "time"])
 @pytest.mark.parametrize("lie", [_sliced, _transposed, _offset])
@@ -88,6 +93,18 @@ def test_weights_states_and_gradients_may_lie_anyhow(cell: Cell, backend: str) -
     for name in ("b_0", *(f"{vector}_0" for vector in cell.vectors)):
         given[name] = _strided(given[name])
     assert_close(evaluate(problem, given, backend), oracle(problem), DTYPE, problem.T)
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64], ids=["float", "double"])
+@pytest.mark.parametrize("H, D", [(21, 270), (270, 35)])
+@pytest.mark.parametrize("lie", [torch.Tensor.contiguous, lambda x: x.T.contiguous().T, _strided, _strided_rows])
+def test_large_weights_may_lie_anyhow(lie: Any, H: int, D: int, dtype: torch.dtype, engine: str) -> None:
+    """Larger than what is copied at a time, in squares where rows of the one stand as columns of the other."""
+    problem = Problem(CELLS["lstm"], H=H, B=3, T=3, D=D, K=2)
+    given = tensors(problem, dtype)
+    for name in ("W_0", "U_0", "W_1", "U_1"):
+        given[name] = lie(given[name])
+    assert_close(evaluate(problem, given, engine), oracle(problem), dtype, problem.T)
 
 
 @pytest.mark.parametrize("name", ["slstm", "clockwork"])
