@@ -24,11 +24,18 @@ long steps_ahead(const Layout<T>& layout, long rows) {
   return std::clamp(4 * tile_rows(kMostVectors) / rows, 1L, layout.call.steps);
 }
 
+// Likewise for the products that return to the input.
+template <class T>
+long steps_behind(const Layout<T>& layout, long rows) {
+  return layout.call.x_gradient.data && !layout.program.input_gradient ? steps_ahead(layout, rows) : 1;
+}
+
 // The memory for one block of rows, of a crew of threads.
 template <class T>
 struct Scratch {
   char* awake;
   T *inputs, *input, *input_gradient, *sequences, *sequence_gradients, *products, *state, *carry, *means, *gradient;
+  T* column_gradients;
 
   Scratch(const Layout<T>& layout, long rows, int threads, bool backward, Carver& carver) {
     const Program& program = layout.program;
@@ -36,7 +43,12 @@ struct Scratch {
     inputs = carver.array<T>(steps > 1 ? steps * rows * layout.input_width : 0);
     awake = carver.array<char>(program.clock_state >= 0 ? layout.call.units : 0);
     input = carver.array<T>(rows * layout.input_width);
-    input_gradient = carver.array<T>(backward ? rows * layout.input_width : 0);
+    const long behind = backward ? steps_behind(layout, rows) : 0;
+    input_gradient = carver.array<T>(behind * rows * layout.input_width);
+    long returning = 0;
+    for (int r = 0; r < program.returns && behind > 1; ++r)
+      if (program.returned[r].vector == 0) returning = program.returned[r].count;
+    column_gradients = carver.array<T>(behind * rows * returning * layout.width);
     sequences = carver.array<T>(rows * program.sequences * layout.width);
     sequence_gradients = carver.array<T>(backward ? rows * program.sequences * layout.width : 0);
     products = carver.array<T>(steps * rows * program.columns * layout.width);
@@ -197,6 +209,78 @@ class Ahead {
   const Team& crew_;
   const Range mine_;
   const long steps_;
+};
+
+// The products that return to the input, made for several steps at once: no step waits for them.
+template <class T>
+class Behind {
+ public:
+  Behind(const Layout<T>& layout, const Matrices<T>& matrices, const Scratch<T>& scratch, const Block& block,
+         const Team& crew)
+      : layout_(layout),
+        scratch_(scratch),
+        block_(block),
+        crew_(crew),
+        mine_(block.share(crew, layout.together)),
+        steps_(steps_behind(layout, block.count)) {
+    for (int r = 0; r < layout.program.returns; ++r)
+      if (layout.program.returned[r].vector == 0 && matrices.returned[r].vectors) {
+        back_ = &layout.program.returned[r];
+        matrix_ = &matrices.returned[r];
+      }
+  }
+
+  // Whether a return waits.
+  bool serves(const Return& back) const { return steps_ > 1 && &back == back_; }
+
+  // To be called when step `number`, of all from the last to the first, has its columns' gradients.
+  void follow(long number) const {
+    if (steps_ == 1 || !back_) return put(number, scratch_.input_gradient);
+    const long row = back_->count * layout_.width, place = number % steps_;
+    keep(number, scratch_.column_gradients + place * block_.count * row, row);
+    if (place > 0) return;
+    const long steps = std::min(steps_, layout_.call.steps - number);
+    Operand<T> operands[kColumns];
+    for (int k = 0; k < back_->count; ++k)
+      operands[k] = {scratch_.column_gradients + k * layout_.width, row, layout_.rows_of(back_->matrix[k])};
+    crew_.wait();
+    multiply(*matrix_, back_->count, operands, steps * block_.count, scratch_.input_gradient, layout_.input_width, false,
+             nullptr, crew_);
+    crew_.wait();
+    for (long i = 0; i < steps; ++i)
+      put(number + i, scratch_.input_gradient + i * block_.count * layout_.input_width);
+  }
+
+ private:
+  // The gradients of the columns that return, of each row one behind the other.
+  void keep(long number, T* to, long row) const {
+    const long t = layout_.step_at(number), alive = block_.among(layout_.alive(t));
+    for (long j = mine_.first; j < mine_.last; ++j)
+      for (int k = 0; k < back_->count; ++k)
+        copy_row<T>(to + j * row + k * layout_.width,
+                    j < alive ? layout_.slots(t, block_.row(j)) + back_->column[k] * layout_.width : nullptr, layout_.width);
+  }
+
+  // Hands a step's gradients to their owner.
+  void put(long number, const T* from) const {
+    const Call& call = layout_.call;
+    const long t = layout_.step_at(number);
+    const Range running = mine_.below(block_.among(layout_.alive(t)));
+    for (long j = running.first; call.x_gradient.data && j < running.last; ++j) {
+      T* to = layout_.of(call.x_gradient, t, block_.row(j));
+      const T* row = from + j * layout_.input_width;
+      call.add_to_x_gradient ? add_row(to, row, call.input_size) : copy_row(to, row, call.input_size);
+    }
+  }
+
+  const Layout<T>& layout_;
+  const Scratch<T>& scratch_;
+  const Block& block_;
+  const Team& crew_;
+  const Range mine_;
+  const long steps_;
+  const Return* back_ = nullptr;
+  const Packed<T>* matrix_ = nullptr;
 };
 
 // Calls `work(first, count)` for every run of rows among `rows` that take step t.

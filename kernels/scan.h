@@ -182,6 +182,7 @@ void backward_block(const Layout<T>& layout, const Kernels<T>& kernels, const Ma
   zero_rows(scratch.input_gradient, layout.input_width, mine);  // all that a cell without W gives x
   Clock<T> clock(layout, matrices, scratch);
   const Bounds<T> bounds(layout, block, scratch.gradient);
+  const Behind<T> behind(layout, matrices, scratch, block, crew);
   for (long j = mine.first; j < mine.last; ++j)
     for (int s = 0; s < program.states; ++s)
       copy_row(scratch.gradient + (j * program.states + s) * width, layout.of(call.final_gradient[s], block.row(j)),
@@ -207,7 +208,10 @@ void backward_block(const Layout<T>& layout, const Kernels<T>& kernels, const Ma
           if (call.sequences_gradient[s].data)
             copy_row<T>(layout.of(call.sequences_gradient[s], t, block.row(j)), nullptr, call.units);
       }
-    if (alive == 0) continue;
+    if (alive == 0) {
+      behind.follow(number);
+      continue;
+    }
 
     rows.step = T(call.first() + number);
     rows.slots = layout.slots(t, block.first);
@@ -228,7 +232,7 @@ void backward_block(const Layout<T>& layout, const Kernels<T>& kernels, const Ma
     for (int level = 0; level <= program.backward_levels;) {
       crew.wait();
       for (int r = 0; r < program.returns; ++r)
-        if (program.returned[r].level == level && matrices.returned[r].vectors)
+        if (program.returned[r].level == level && matrices.returned[r].vectors && !behind.serves(program.returned[r]))
           return_gradient(layout, matrices, scratch, r, clock, rows.slots, rows.slots_row, alive, crew);
       int next = level + 1;
       while (next < program.backward_levels && !returns(program, next)) ++next;
@@ -238,18 +242,13 @@ void backward_block(const Layout<T>& layout, const Kernels<T>& kernels, const Ma
                  [&](long first, long count) { run_levels(kernels.backward, level, next, rows.part(first, count)); });
       level = next;
     }
-    for (long j = running.first; j < running.last; ++j) {
-      if (call.x_gradient.data) {
-        T* to = layout.of(call.x_gradient, t, block.row(j));
-        const T* from = scratch.input_gradient + j * layout.input_width;
-        call.add_to_x_gradient ? add_row(to, from, call.input_size) : copy_row(to, from, call.input_size);
-      }
+    behind.follow(number);
+    for (long j = running.first; j < running.last; ++j)
       for (int s = 0; s < program.sequences; ++s)
         if (call.sequences_gradient[s].data)
           copy_row(layout.of(call.sequences_gradient[s], t, block.row(j)),
                    program.sequence_gradient[s] ? scratch.sequence_gradients + (j * program.sequences + s) * width : nullptr,
                    call.units);
-    }
     bounds.apply(t, mine);
   }
   for (long j = mine.first; j < mine.last; ++j)
