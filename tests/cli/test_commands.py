@@ -50,6 +50,26 @@ def test_predict_prints_and_writes_the_same_future(ostinato: Call, csv: Path, qu
     assert len(pd.read_csv(tmp_path / "run" / "prediction.csv")) == 2
 
 
+def test_predict_writes_through_a_link(ostinato: Call, csv: Path, quick: list[str], tmp_path: Path) -> None:
+    assert ostinato("forecast", csv, "--target", "Open", *quick, "--output", "run", "--quiet").exit_code == 0
+    (tmp_path / "there").mkdir()
+    (tmp_path / "link.csv").symlink_to(tmp_path / "there" / "ahead.csv")
+    assert ostinato("predict", "run", "--output", "link.csv").exit_code == 0
+    assert (tmp_path / "link.csv").is_symlink() and len(pd.read_csv(tmp_path / "there" / "ahead.csv")) == 5
+    os.mkfifo(tmp_path / "pipe")
+    for place, kind in (("pipe", "no file"), ("there", "a directory")):
+        result = ostinato("predict", "run", "--output", place, "--overwrite")
+        assert result.exit_code == 2 and f"{place} is {kind}, so it stays" in result.output
+
+
+def test_dollars_in_a_name_are_no_mathematics(ostinato: Call, csv: Path, quick: list[str], tmp_path: Path) -> None:
+    renamed = tmp_path / "a $b_$ c.csv"
+    renamed.write_text(csv.read_text().replace("Open", r"Cost $\frac$", 1))
+    result = ostinato("forecast", renamed, "--target", r"Cost $\frac$", *quick, "--output", "run", "--quiet")
+    assert result.exit_code == 0, result.output
+    assert (tmp_path / "run" / "forecast.png").exists()
+
+
 def test_quiet_says_only_the_verdict(ostinato: Call, csv: Path, quick: list[str]) -> None:
     result = ostinato("forecast", csv, "--target", "Open", *quick, "--quiet")
     assert result.stdout.startswith("The model is ") and len(result.stdout.splitlines()) == 1

@@ -40,6 +40,12 @@ def _calibration(true: np.ndarray, found: np.ndarray) -> Calibration:
     return calibration(true, found, np.arange(found.shape[1]))
 
 
+def test_dollars_in_a_class_are_no_mathematics() -> None:
+    true, found = perfect(2)
+    made = account(true, {MAJORITY: found, NETWORK: found}, ["$10-$20", r"$\frac$"], False)
+    figures.draw_confusion(made).canvas.draw()
+
+
 @pytest.mark.parametrize("size", [(1200, 700), (700, 450)])
 @pytest.mark.parametrize("classes", [2, 9])
 def test_the_confusion_and_its_scale_stand_beside_each_other_in_the_middle(classes: int, size: tuple[int, int]) -> None:

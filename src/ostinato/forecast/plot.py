@@ -12,6 +12,7 @@ from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
+from ..report.style import literal
 from .run import Forecast
 from .score import interval, percent
 
@@ -34,11 +35,11 @@ def draw(forecast: Forecast, path: Path) -> None:
         _span(panels[1], None, test.tail(CLOSE), future, marked=True)
         panels[1].set_title(f"The last {CLOSE} test rows", loc="left", fontsize=10, color=NAIVE)
     for panel in panels:
-        panel.set_ylabel(target)
+        panel.set_ylabel(literal(target))
         panel.legend(loc="best", frameon=False, fontsize=9)
         _tidy(panel, dated="date" in rows)
     panels[-1].set_xlabel("date" if "date" in rows else "row")
-    figure.suptitle(_title(forecast), x=0.01, ha="left", fontsize=12, color=TRUTH)
+    figure.suptitle(literal(_title(forecast)), x=0.01, ha="left", fontsize=12, color=TRUTH)
     figure.savefig(path, dpi=150)
 
 

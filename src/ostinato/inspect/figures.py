@@ -11,7 +11,22 @@ from matplotlib.figure import Figure
 from matplotlib.patches import Circle
 from matplotlib.ticker import MaxNLocator, PercentFormatter
 
-from ..report.style import SIZE, Size, bar, colour, dash, legend, new, outer, panels, shortened, style, tidy, where
+from ..report.style import (
+    SIZE,
+    Size,
+    bar,
+    colour,
+    dash,
+    legend,
+    literal,
+    new,
+    outer,
+    panels,
+    shortened,
+    style,
+    tidy,
+    where,
+)
 from .attribution import Attribution
 from .curves import LearningCurves
 from .gates import Activations, Saturation
@@ -153,7 +168,7 @@ def draw_attribution(
         mean = _mean(values)
         if features <= 6:
             for number, line in enumerate(mean.T):
-                name = names[number] if names else "token"
+                name = literal(names[number]) if names else "token"
                 panel.plot(np.arange(1, len(line) + 1), line, color=colour(number, dark), linewidth=1.5, label=name)
             tidy(panel, dark, title, "step t", symbol)
             panel.margins(x=0.01)
@@ -237,7 +252,7 @@ def draw_learning_curves(found: LearningCurves, *, dark: bool = False, size: Siz
                     values = curves[name]
                     panel.plot(
                         np.arange(1, len(values) + 1), values, line, color=colour(number, dark), linewidth=1.5,
-                        label=shortened([run])[0] + suffix, marker="o" if len(values) < 3 else None,
+                        label=literal(shortened([run])[0]) + suffix, marker="o" if len(values) < 3 else None,
                     )  # fmt: skip
         tidy(panel, dark, metric, "epoch", metric)
         panel.xaxis.set_major_locator(MaxNLocator(integer=True))

@@ -65,6 +65,11 @@ def new(dark: bool, size: Size) -> Figure:
     return figure
 
 
+def literal(text: str) -> str:
+    """Words of a user's, in which a dollar sign is no beginning of mathematics."""
+    return text.replace("$", r"\$")
+
+
 def tidy(panel: Axes, dark: bool, title: str, across: str, up: str, grid: bool = True) -> None:
     look = style(dark)
     panel.set_facecolor(look.ground)

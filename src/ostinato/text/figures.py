@@ -9,7 +9,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator, PercentFormatter
 
-from ..report.style import SIZE, Size, colour, legend, new, shortened, style, tidy
+from ..report.style import SIZE, Size, colour, legend, literal, new, shortened, style, tidy
 from ..sequences.metrics import Calibration
 from ..sequences.training import Training
 from .account import Account
@@ -31,7 +31,7 @@ def draw_confusion(found: Account, *, dark: bool = False, size: Size = SIZE) -> 
     counts = found.confusion
     shares = counts / np.maximum(counts.sum(1, keepdims=True), 1)
     image = panel.imshow(shares, cmap=style(dark).rising, vmin=0, vmax=1)
-    names = shortened(found.classes, 18)
+    names = [literal(name) for name in shortened(found.classes, 18)]
     count = len(names)
     places = np.arange(0, count, -(-count * NAMED // min(size)))
     tidy(panel, dark, "Of each true class, what it was taken for", "predicted", "true", grid=False)
@@ -54,7 +54,7 @@ def draw_confusion(found: Account, *, dark: bool = False, size: Size = SIZE) -> 
 
 def _bars(panel: Axes, found: Account, dark: bool) -> None:
     """Of each label, how often it was given rightly, missed, and given wrongly."""
-    names = shortened(found.classes, 18)
+    names = [literal(name) for name in shortened(found.classes, 18)]
     _, wrongly, missed, rightly = found.confusion.T
     left = np.zeros(len(names))
     for number, (name, count) in enumerate((("right", rightly), ("missed", missed), ("wrongly given", wrongly))):
