@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import zipfile
 from pathlib import Path
 
 import numpy as np
@@ -50,6 +51,15 @@ def test_rows_without_dates(tmp_path: Path) -> None:
         (["1577923200", "1578009600", "1578268800"], DAYS),
         (["1577923200000", "1578009600000", "1578268800000"], DAYS),
         (["2020-01-02T00:00:00Z", "2020-01-03T00:00:00Z", "2020-01-06T00:00:00Z"], DAYS),
+        (["1577923200000000", "1578009600000000", "1578268800000000"], DAYS),
+        (["1577923200000000000", "1578009600000000000", "1578268800000000000"], DAYS),
+        (["2020-01-02 00:00:00-05:00", "2020-01-03 00:00:00-05:00", "2020-01-06 00:00:00-04:00"], DAYS),
+        (["2020-01-02T00:00+01:00", "2020-01-03T00:00+01:00", "2020-01-06T00:00+02:00"], DAYS),
+        (["2020-01-02T01:00+01:00", "2020-01-03T02:00+02:00", "2020-01-06T00:00Z"], DAYS),  # other times of day: UTC
+        ([f"01.{month:02}.2020" for month in range(1, 9)], [f"2020-{month:02}-01" for month in range(1, 9)]),
+        ([f"{month:02}/01/2020" for month in range(1, 9)], [f"2020-{month:02}-01" for month in range(1, 9)]),
+        (["02.01.2020", "03.02.2020"], ["2020-01-02", "2020-02-03"]),  # nothing tells but the dots
+        (["01/02/2020", "02/03/2020"], ["2020-01-02", "2020-02-03"]),
         (["2020-01", "2020-02", "2020-03"], ["2020-01-01", "2020-02-01", "2020-03-01"]),
     ],
 )
@@ -96,6 +106,8 @@ def test_sort_puts_rows_in_order(tmp_path: Path) -> None:
         ("date,y\n2020-01-03,1\n2020-01-03,2\n", {}, "1 of 2 rows repeat a date, the first 2020-01-03"),
         ("date,y\n2020-01-03,1\nsoon,2\n", {}, "date is 'soon' in row 2, which is not a date"),
         ("date,y\n2020-01-03,1\n,2\n", {}, "date is empty in row 2, which is not a date"),
+        ("date,y\n2020-01-02,1\n2020-01-03,-1e200\n", {}, r"largest number of y is -1e\+200, in row 2 \(2020-01-03\)"),
+        ("date,y\n2020-01-02,1e-300\n2020-01-03,2e-300\n", {}, "largest number of y is 2e-300, in row 2"),
         ("date,y\n2020-01-02,1\n", {"target": "y", "date": "y"}, "must be different columns"),
         ("date,y\n2020-01-02,1\n", {"target": "y", "covariates": ["y"]}, "must be different columns"),
         ("date,y\n2020-01-02,1,5\n", {}, "rows with more fields than its header"),
@@ -138,6 +150,15 @@ def test_broken_archive(tmp_path: Path) -> None:
     path = tmp_path / "prices.csv.gz"
     path.write_bytes(b"no archive at all")
     with pytest.raises(InputError, match=r"prices\.csv\.gz cannot be read"):
+        read_csv(path)
+
+
+def test_archive_of_several_files(tmp_path: Path) -> None:
+    path = tmp_path / "prices.csv.zip"
+    with zipfile.ZipFile(path, "w") as archive:
+        for name in ("a.csv", "b.csv"):
+            archive.writestr(name, "date,y\n2020-01-02,1\n")
+    with pytest.raises(InputError, match="is not a CSV file that can be read: Multiple files found in ZIP"):
         read_csv(path)
 
 

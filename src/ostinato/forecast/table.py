@@ -112,8 +112,8 @@ def read_csv(path: str | Path) -> pd.DataFrame:
         raise InputError(f"{path} is empty; expected a header and rows") from None
     except UnicodeError:
         raise InputError(f"{path} is not a CSV file in UTF-8; save the table as CSV, UTF-8") from None
-    except (pd.errors.ParserError, EOFError) as error:
-        raise InputError(f"{path} is not a CSV file: {' '.join(str(error).split())}") from None
+    except (ValueError, EOFError, ImportError) as error:  # of the parser, or of what unpacks
+        raise InputError(f"{path} is not a CSV file that can be read: {' '.join(str(error).split())}") from None
     except OSError as error:
         raise InputError(f"{path} cannot be read: {error.strerror or error}") from None
     if not isinstance(frame.index, pd.RangeIndex):
@@ -239,13 +239,24 @@ def _find_date(frame: pd.DataFrame, target: str | None) -> str | None:
     return None
 
 
+#: A time with its zone; the group is all but the zone.
+_ZONED = r"^(.*\d\d:\d\d.*?)\s*(?:Z|[+-]\d\d:?\d\d)$"
+#: Sizes of numbers whose squares can be computed with.
+_LEAST, _MOST = 1e-100, 1e100
+
+
 def parse_dates(column: pd.Series) -> pd.Series:
     """Dates out of text or numbers, without time zone; NaT where a cell is none.
 
-    Numbers are years (1949), days (20150102), or seconds (from 1e8, of 1973, on) or milliseconds since 1970. Where
-    03/04/2020 can be read in both ways, the way that puts the rows in order wins, and the month first where both do.
+    Numbers are years (1949), days (20150102), or seconds (from 1e8, of 1973, on), milli-, micro- or nanoseconds since
+    1970. Where 03/04/2020 can be read in both ways, the way that puts the rows in order wins; where both do, the one
+    with fewer gaps, and then the month first, or the day where dots stand between. Dates with a zone keep their own
+    clock where all show the same time of day, and are UTC otherwise.
     """
     if pd.api.types.is_datetime64_any_dtype(column.dtype):
+        local: pd.Series = column.dt.tz_localize(None)
+        if _one_time_of_day(local):
+            return local
         return pd.to_datetime(column, utc=True).dt.tz_localize(None)
     text = column.astype("string").str.strip()
     if _is_numeric(column):
@@ -257,14 +268,37 @@ def parse_dates(column: pd.Series) -> pd.Series:
             return pd.to_datetime(digits, format="%Y%m%d", errors="coerce")
         if number < 1e8:
             return pd.Series(pd.NaT, column.index)
-        return pd.to_datetime(pd.to_numeric(text), unit="s" if number < 1e11 else "ms", errors="coerce")
+        a_second = 1 if number < 1e11 else 10**3 if number < 1e14 else 10**6 if number < 1e17 else 10**9
+        return pd.to_datetime(pd.to_numeric(text) * (10**9 // a_second), unit="ns", errors="coerce")
+    clock = pd.to_datetime(text.str.extract(_ZONED, expand=False), format="ISO8601", errors="coerce")
+    if _one_time_of_day(clock):
+        return clock
     readings = [pd.to_datetime(text, format="ISO8601", errors="coerce", utc=True)]
     if readings[0].isna().any():
+        dotted = bool(text.str.fullmatch(r"\d+\.\d+\.\d+.*").all())
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", UserWarning)  # pandas warns where one format does not fit all cells
-            readings += [pd.to_datetime(text, dayfirst=first, errors="coerce", utc=True) for first in (False, True)]
-    best = max(readings, key=lambda dates: (int(dates.notna().sum()), bool(dates.is_monotonic_increasing)))
+            readings += [
+                pd.to_datetime(text, dayfirst=first, errors="coerce", utc=True) for first in (dotted, not dotted)
+            ]
+    best = max(readings, key=lambda dates: (int(dates.notna().sum()), _in_one_direction(dates), _evenness(dates)))
     return best.dt.tz_localize(None)
+
+
+def _one_time_of_day(dates: pd.Series) -> bool:
+    return bool(dates.notna().all()) and (dates - dates.dt.normalize()).nunique() == 1
+
+
+def _in_one_direction(dates: pd.Series) -> bool:
+    return bool(dates.is_monotonic_increasing or dates.is_monotonic_decreasing)
+
+
+def _evenness(dates: pd.Series) -> float:
+    """The share of rows that follow without a gap; 0 of irregular ones, and of too few to tell."""
+    if len(dates) < 6:
+        return 0.0
+    found = detect(pd.DatetimeIndex(dates.dropna().drop_duplicates().sort_values().dt.tz_localize(None)))
+    return 0.0 if found.name in ("irregular", ROWS.name) else 1 - found.gaps / len(dates)
 
 
 def _read_dates(column: pd.Series, name: str, source: str) -> pd.DatetimeIndex:
@@ -322,5 +356,11 @@ def _numbers(
         raise InputError(
             f"{source}: {name} is missing in {len(missing)} of {len(values)} rows, the first {where(missing[0])}; "
             "fill those values in, or remove the rows"
+        )
+    largest = int(np.argmax(np.abs(values)))
+    if values[largest] != 0 and not _LEAST < abs(values[largest]) < _MOST:
+        raise InputError(
+            f"{source}: the largest number of {name} is {values[largest]:g}, in {where(largest)}; expected one between "
+            f"{_LEAST:g} and {_MOST:g}: correct it, or change the unit"
         )
     return values
