@@ -59,6 +59,7 @@ def refused(ostinato: Call, sentence: str, *arguments: object) -> None:
         (f"date,y\n{ROWS}", ["--output", "prices.csv"], "prices.csv exists already"),
         (f"date,y\n{ROWS}", ["--output", "prices.csv", "--overwrite"], "is not a run of this command, so it stays"),
         (f"date,y\n{ROWS}", ["--output", "prices.csv/run"], "prices.csv is a file; choose another --output"),
+        (f"date,y\n{ROWS}", ["--output", "x" * 300], "cannot be written: File name too long; choose another --output"),
         (f"date,y\n{ROWS}", ["--test", "none.csv"], "none.csv does not exist"),
         (f"date,y\n{ROWS}", ["--test", "prices.csv"], "the test rows must all be later than the training rows"),
         (f"date,y\n{ROWS}", ["--test", "other.csv"], "other.csv has no column 'y'"),

@@ -10,6 +10,7 @@ from rich.table import Table as Grid
 from ..errors import InputError
 from ..forecast import predict
 from ..forecast.folder import write_rows
+from ..report.folder import check_file
 from .margin import line
 from .report import labels
 
@@ -19,8 +20,8 @@ def run(
 ) -> None:
     """See `commands.predict`."""
     console = Console(quiet=quiet, highlight=False)
-    if output is not None and output.exists() and not overwrite:
-        raise InputError(f"{output} exists already; choose another --output, or pass --overwrite")
+    if output is not None:
+        check_file(output, overwrite)
     rows = predict(folder, csv, count, sort)
     path = output or folder / "prediction.csv"
     try:

@@ -14,6 +14,7 @@ from rich.text import Text
 from ..errors import InputError
 from ..forecast.folder import RUN as FORECAST
 from ..forecast.folder import write_rows
+from ..report.folder import check_file
 from .margin import line
 
 #: Rows that a terminal gets to see.
@@ -35,8 +36,8 @@ class Place:
         Raises:
             InputError: the file may not be written.
         """
-        if self.output is not None and self.output.exists() and not self.overwrite:
-            raise InputError(f"{self.output} exists already; choose another --output, or pass --overwrite")
+        if self.output is not None:
+            check_file(self.output, self.overwrite)
 
 
 def run(folder: Path, file: Path | None, count: int | None, sort: bool, text_column: str | None, place: Place) -> None:

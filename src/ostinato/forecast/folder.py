@@ -88,14 +88,15 @@ def save(forecast: Forecast, folder: Path) -> None:
 
 
 def write_rows(rows: pd.DataFrame, path: Path) -> None:
-    """A frame with a column `date` or `row` as CSV: written beside `path`, then put in its place.
+    """A frame with a column `date` or `row` as CSV: written beside `path`, or what it links to, then put in its place.
 
     Raises:
         OSError: it cannot be written.
     """
     if "date" in rows:
         rows = rows.assign(date=days(pd.DatetimeIndex(rows["date"])))
-    with tempfile.TemporaryDirectory(prefix=f".{path.name}.", dir=path.parent) as beside:
+    path = path.resolve()
+    with tempfile.TemporaryDirectory(prefix=".ostinato.", dir=path.parent) as beside:
         whole = Path(beside) / path.name
         rows.to_csv(whole, index=False, float_format="%.10g")
         whole.replace(path)

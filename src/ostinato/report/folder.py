@@ -76,13 +76,41 @@ def staged(path: Path, kind: Kind, overwrite: bool = False) -> Iterator[Path]:
         shutil.rmtree(beside)
 
 
+def exists(path: Path) -> bool:
+    """Whether something is there.
+
+    Raises:
+        InputError: the system refuses to say, as for a name that is too long.
+    """
+    try:
+        return path.exists()
+    except OSError as error:
+        raise InputError(f"{path} cannot be written: {error.strerror or error}; choose another --output") from None
+
+
+def check_file(path: Path, overwrite: bool) -> None:
+    """See that a file may be written there.
+
+    Raises:
+        InputError: it may not.
+    """
+    if not exists(path):
+        return
+    if not path.is_file():
+        raise InputError(
+            f"{path} is {'a directory' if path.is_dir() else 'no file'}, so it stays; choose another --output"
+        )
+    if not overwrite:
+        raise InputError(f"{path} exists already; choose another --output, or pass --overwrite")
+
+
 def check_free(path: Path, kind: Kind, overwrite: bool) -> None:
     """See that a folder may be written there.
 
     Raises:
         InputError: it may not.
     """
-    if not path.exists():
+    if not exists(path):
         return
     if not overwrite:
         raise InputError(f"{path} exists already; choose another --output, or pass --overwrite")
