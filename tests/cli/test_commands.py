@@ -70,6 +70,15 @@ def test_dollars_in_a_name_are_no_mathematics(ostinato: Call, csv: Path, quick: 
     assert (tmp_path / "run" / "forecast.png").exists()
 
 
+def test_letters_that_a_terminal_lacks() -> None:
+    told = {**os.environ, "PYTHONIOENCODING": "ascii"}
+    done = subprocess.run(
+        [sys.executable, "-m", "ostinato", "cells", "slstm"], env=told, capture_output=True, text=True
+    )
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.isascii()
+
+
 def test_quiet_says_only_the_verdict(ostinato: Call, csv: Path, quick: list[str]) -> None:
     result = ostinato("forecast", csv, "--target", "Open", *quick, "--quiet")
     assert result.stdout.startswith("The model is ") and len(result.stdout.splitlines()) == 1

@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from importlib import resources
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 import pandas as pd
@@ -268,8 +269,10 @@ def parse_dates(column: pd.Series) -> pd.Series:
             return pd.to_datetime(digits, format="%Y%m%d", errors="coerce")
         if number < 1e8:
             return pd.Series(pd.NaT, column.index)
-        a_second = 1 if number < 1e11 else 10**3 if number < 1e14 else 10**6 if number < 1e17 else 10**9
-        return pd.to_datetime(pd.to_numeric(text) * (10**9 // a_second), unit="ns", errors="coerce")
+        unit: Literal["s", "ms", "us", "ns"] = (
+            "s" if number < 1e11 else "ms" if number < 1e14 else "us" if number < 1e17 else "ns"
+        )
+        return pd.to_datetime(pd.to_numeric(text), unit=unit, errors="coerce")
     clock = pd.to_datetime(text.str.extract(_ZONED, expand=False), format="ISO8601", errors="coerce")
     if _one_time_of_day(clock):
         return clock
@@ -281,7 +284,7 @@ def parse_dates(column: pd.Series) -> pd.Series:
             readings += [
                 pd.to_datetime(text, dayfirst=first, errors="coerce", utc=True) for first in (dotted, not dotted)
             ]
-    best = max(readings, key=lambda dates: (int(dates.notna().sum()), _in_one_direction(dates), _evenness(dates)))
+    best = max(readings, key=lambda dates: (int(dates.notna().sum()), _order(dates), _evenness(dates)))
     return best.dt.tz_localize(None)
 
 
@@ -289,8 +292,9 @@ def _one_time_of_day(dates: pd.Series) -> bool:
     return bool(dates.notna().all()) and (dates - dates.dt.normalize()).nunique() == 1
 
 
-def _in_one_direction(dates: pd.Series) -> bool:
-    return bool(dates.is_monotonic_increasing or dates.is_monotonic_decreasing)
+def _order(dates: pd.Series) -> int:
+    """2 where the earliest row is the first, 1 where it is the last, else 0."""
+    return 2 if dates.is_monotonic_increasing else 1 if dates.is_monotonic_decreasing else 0
 
 
 def _evenness(dates: pd.Series) -> float:

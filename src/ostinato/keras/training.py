@@ -39,22 +39,27 @@ class Training:
     def get_metrics_result(self: Any) -> Any:
         """As in Keras: the value of each metric, by name."""
         metrics = self.metrics
-        if len(metrics) == 1 and type(metrics[0]) is keras.metrics.Mean and ON_TORCH:
+        if (
+            ON_TORCH
+            and len(metrics) == 1
+            and type(metrics[0]) is keras.metrics.Mean
+            and not torch.compiler.is_compiling()
+        ):
             (mean,) = metrics
             total, count = tensor_in(mean.total), tensor_in(mean.count)
             if count.device.type == "cpu" and total.dtype == count.dtype and count:  # else Keras' own: no 0 / 0
                 return {mean.name: total / count}
         return super().get_metrics_result()  # type: ignore[misc]
 
-    def train_step(self: Any, *data: Any) -> Any:
+    def train_step(self: Any, *args: Any, **kwargs: Any) -> Any:
         """One step on a batch; the values of the metrics."""
         if not ON_TORCH or torch.compiler.is_compiling():
-            return super().train_step(*data)  # type: ignore[misc]
+            return super().train_step(*args, **kwargs)  # type: ignore[misc]
         with chain.training_step():
             variables = self.trainable_weights
             if variables and adam.serves(self.optimizer, variables):
-                return self._step_with_adam(*data, variables)
-            return super().train_step(*data)  # type: ignore[misc]
+                return self._step_with_adam(*args, **kwargs, variables=variables)
+            return super().train_step(*args, **kwargs)  # type: ignore[misc]
 
     def _step_with_adam(self: Any, data: Any, variables: Sequence[Any]) -> Any:
         x, y, sample_weight = keras.utils.unpack_x_y_sample_weight(data)
