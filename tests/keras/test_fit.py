@@ -251,7 +251,8 @@ def test_a_train_step_of_the_users_own(paths: dict[str, int]) -> None:
     class Own(ostinato.keras.Sequential):
         def train_step(self, data: Any) -> Any:
             steps.append(len(data[0]))
-            return {**super().train_step(data), "own": 1.0}
+            found = super().train_step(data=data) if len(steps) % 2 else super().train_step(data)
+            return {**found, "own": 1.0}
 
     build, _ = NETWORKS["stack"]
     ours = fitted(build(Own))

@@ -201,6 +201,16 @@ def test_embeddings_that_mask_and_quantized_layers_are_refused() -> None:
             ostinato.keras.stream(model)
 
 
+def test_a_dense_layer_with_a_low_rank_part() -> None:
+    model = chain(layers.LSTM(4), layers.Dense(2), shape=(None, 3))
+    model.layers[-1].enable_lora(1)
+    for weight in model.layers[-1].trainable_weights:
+        weight.assign(np.random.default_rng(0).normal(size=weight.shape))
+    x = sequences(1, STEPS, 3)
+    found = outputs(ostinato.keras.stream(model), x)
+    np.testing.assert_allclose(found[:, -1], model.predict(x, verbose=0), atol=1e-6)
+
+
 def test_subclasses_functions_and_unbuilt_layers_are_refused() -> None:
     class Own(layers.LSTM):
         pass

@@ -212,7 +212,8 @@ def _put(layer: Any, activation: Any, into: Layers) -> None:
             )
         dtype = getattr(torch, layer.compute_dtype)
         bias = None if layer.bias is None else tensor_of(layer.bias, dtype)
-        weights = Weights(tensor_of(layer.kernel, dtype).T, None, bias)
+        kernel = keras.ops.convert_to_tensor(layer.kernel).detach().to(dtype)  # that of LoRA is a sum, and no variable
+        weights = Weights(kernel.T, None, bias)
         into.scan(make_request(dense, into.below, [weights], activations={} if shares else chosen))
         if shares:
             into.softmax()
