@@ -12,7 +12,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from ostinato import nn
+from ostinato import nn, scan
 
 from .pairs import BATCH, HIDDEN, INPUT, KINDS, STEPS, bundle, packed, pair, sequence, states
 
@@ -197,7 +197,34 @@ def test_useless_dropout_warns_as_torch_does() -> None:
         nn.LSTM(INPUT, HIDDEN, dropout=0.5)
 
 
-@pytest.mark.parametrize("backend", ["cpu", "reference"])
+@pytest.mark.filterwarnings("ignore:Dynamo detected a call to a `functools.lru_cache`", "ignore:The .grad attribute")
+@pytest.mark.parametrize("kind", KINDS)
+def test_compiled_by_torch(kind: str) -> None:
+    ours, _ = pair(kind, num_layers=2, bidirectional=True)
+    x = sequence(ours).requires_grad_()
+    with scan.record() as flows:
+        found, _ = torch.compile(ours, backend="aot_eager")(x)
+    expected, _ = ours(x)
+    assert torch.equal(found, expected)
+    wanted = [x, *ours.parameters()]
+    for one, other in zip(*(torch.autograd.grad(y.square().sum(), wanted) for y in (found, expected)), strict=True):
+        assert torch.equal(one, other)
+    assert len(flows) == 2
+    assert all(flow.gradients for flow in flows)
+
+
+@pytest.mark.filterwarnings("ignore::torch.jit.TracerWarning", "ignore:.*torch.jit.trace.*is deprecated")
+@pytest.mark.parametrize("frozen", [False, True])
+@pytest.mark.parametrize("kind", KINDS)
+def test_traced_by_torch(kind: str, frozen: bool) -> None:
+    ours, _ = pair(kind, num_layers=2)
+    ours.requires_grad_(not frozen)
+    x = sequence(ours)
+    traced = torch.jit.trace(ours, (torch.zeros_like(x),))
+    torch.testing.assert_close(traced(x)[0], ours(x)[0])
+
+
+@pytest.mark.parametrize("backend", [None, "cpu", "reference"])
 @pytest.mark.parametrize("kind", KINDS)
 def test_autocast_keeps_the_dtype_of_the_weights(kind: str, backend: Any) -> None:
     ours, _ = pair(kind, num_layers=2)

@@ -150,7 +150,7 @@ class Recurrent(torch.nn.RNNBase):
             reason = "backend='torch' asks for it"
         elif not self._fits(input, hx):
             return "the arguments do not fit together, and its error says why"
-        elif self.backend is None and not (x.device.type == "cpu" and x.dtype in scan.KERNEL_DTYPES):
+        elif self.backend is None and not (x.device.type == "cpu" and (x.dtype in scan.KERNEL_DTYPES or autocasts(x))):
             reason = f"our kernels serve float32 and float64 on the CPU, torch's serve {x.dtype} on {x.device.type}"
         else:
             return None

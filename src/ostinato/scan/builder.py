@@ -150,6 +150,8 @@ def _keep(made: Path, kept: Path) -> Path:
         os.close(handle)
         try:
             shutil.copy(made, beside)
+            with open(beside, "rb") as whole:
+                os.fsync(whole.fileno())  # a crash may cut it short otherwise, and what is cut short kills who loads it
             os.replace(beside, kept)
         except BaseException:
             os.unlink(beside)

@@ -38,6 +38,8 @@ def why_not(request: Request) -> str | None:
         return str(request.shared["obstacle"])
     if not _SEEN_INTO.issuperset(map(type, request.tensors())):
         return "a tensor is of a subclass that the kernels cannot see into"
+    if torch.jit.is_tracing():  # type: ignore[attr-defined, no-untyped-call]
+        return "a traced graph holds torch operations alone"
     if torch._C._are_functorch_transforms_active():
         return "torch.func transforms need differentiable torch operations"
     if torch.autograd.forward_ad._current_level >= 0:

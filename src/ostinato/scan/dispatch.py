@@ -14,6 +14,7 @@ from torch import Tensor
 from ..cells import Cell
 from . import cpu, reference
 from .bounds import SavedDtype
+from .flow import recorded
 from .listeners import Listeners
 from .request import ActivationLike, Layout, Padding, Request, Weights, make_request
 
@@ -166,4 +167,6 @@ def _run(request: Request, backend: Backend | None) -> Results:
     return tuple(torch.where(mask.unsqueeze(-1), y, 0) for y in found), states
 
 
-_outside: Callable[[Request, Backend | None], Results] = torch.compiler.disable(_run)
+_outside: Callable[[Request, Backend | None], Results] = torch.compiler.disable(
+    lambda request, backend: _run(recorded(request), backend)
+)

@@ -70,8 +70,8 @@ def remembered(check: _Check) -> _Check:
 
     @wraps(check)
     def make(cell: Cell, x: Tensor, weights: Any, initial_state: Any = None, **options: Any) -> Request:
-        if torch.compiler.is_compiling():  # sizes may be symbols
-            return recorded(check(cell, x, weights, initial_state, **options))
+        if torch.compiler.is_compiling():  # sizes may be symbols; who records is told outside of the graph, in `run`
+            return check(cell, x, weights, initial_state, **options)
         weights = tuple(weights)
         states = None if initial_state is None else tuple(initial_state)
         given = options.pop("sequences", None)
