@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import pandas as pd
 import pytest
 
 from .conftest import Call
@@ -88,6 +89,7 @@ def test_binary_file(ostinato: Call) -> None:
 
 def test_predict(ostinato: Call, csv: Path, quick: list[str]) -> None:
     assert ostinato("forecast", csv, "--target", "Open", *quick, "--output", "run").exit_code == 0
+    assert ostinato("forecast", csv, "--target", "Open", "--log", *quick, "--output", "logs").exit_code == 0
     Path("short.csv").write_text("Date,Open\n2030-01-01,1\n")
     refused(ostinato, "is not there; expected a folder of a run", "predict", "none")
     refused(ostinato, "is a file; expected a folder of a run", "predict", csv)
@@ -97,6 +99,12 @@ def test_predict(ostinato: Call, csv: Path, quick: list[str]) -> None:
     refused(ostinato, "short.csv exists already", "predict", "run", "--output", "short.csv")
     refused(ostinato, "cannot be written", "predict", "run", "--output", "none/ahead.csv")
     refused(ostinato, "run exists already", "forecast", csv, "--target", "Open", *quick, "--output", "run")
+    refused(ostinato, "knows the columns of its run", "look", "run", csv, "--columns", "High")
+    frame = pd.read_csv(csv).assign(Open=range(-155, 5))
+    frame.to_csv("negative.csv", index=False)
+    refused(ostinato, "above 0; correct it, or train with --no-log", "predict", "logs", "negative.csv")
     config = Path("run/config.json")
     config.write_text(config.read_text().replace('"version": 1', '"version": 7'))
     refused(ostinato, "has the format version 7; expected 1", "predict", "run")
+    config.write_text("{")
+    refused(ostinato, "train again with ostinato forecast", "predict", "run")

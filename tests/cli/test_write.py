@@ -34,6 +34,8 @@ def test_write_reports_writes_and_goes_on(ostinato: Call, corpus: Path, tmp_path
     told = [ostinato("write", run, *flags, "--seed", seed) for seed in (0, 0, 1)]
     assert all(one.exit_code == 0 and one.stdout.startswith("two for") for one in told)
     assert told[0].stdout == told[1].stdout != told[2].stdout
+    result = ostinato("write", run, "--epochs", 3)
+    assert result.exit_code == 2 and "--epochs is for training" in result.stderr
 
 
 def test_every_flag_reaches_the_model(ostinato: Call, corpus: Path, tmp_path: Path) -> None:
@@ -74,7 +76,7 @@ def test_texts_of_a_table(ostinato: Call, tmp_path: Path) -> None:
         (["rhyme.txt", "--epochs", "many"], "--epochs"),
         (["short.txt"], "expected at least 2000"),
         (["empty"], "is not a folder of a language model"),
-        (["empty", "--epochs", "3"], "--epochs is for training"),
+        (["empty", "--epochs", "3"], "is not a folder of a language model"),
         (["rhyme.txt", "--output", "empty"], "exists already"),
     ],
 )

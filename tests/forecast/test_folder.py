@@ -72,6 +72,10 @@ def test_predict_from_newer_rows(run: Path, result: Forecast) -> None:
         (Frame({"date": ["2021-01-01"], "value": [1.0]}), "has 1 row; the model needs the last 9, or rows that go on"),
         (Frame({"date": ["2020-06-09"], "price": [1.0]}), "has no column 'value'"),
         (Frame({"value": [1.0]}), "has no column 'date'"),
+        (
+            Frame({"date": pd.date_range("2021-01-01", periods=20, freq="7D"), "value": range(20)}),
+            "has weekly rows, and the run was trained on daily ones; give rows with the same time between them",
+        ),
     ],
 )
 def test_newer_rows_that_do_not_fit(run: Path, frame: Frame, sentence: str) -> None:

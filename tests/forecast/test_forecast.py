@@ -117,7 +117,12 @@ def test_separate_test_file(wave: pd.DataFrame, small: Settings) -> None:
         (160, {"settings": {"horizon": 30}}, "19 rows to stop on; expected at least 30"),
         (160, {"settings": {"test_size": 1}}, "leaves 1 row to test on; expected at least 2"),
         (160, {"settings": {"test_size": 500}}, "leaves 0 to train on"),
-        (160, {"settings": {"season": 150}}, "--season is 150, but only 128 rows"),
+        (
+            160,
+            {"settings": {"season": 150}},
+            "--season is 150, and the 128 rows before the test rows are less than two",
+        ),
+        (160, {"settings": {"season": 65}}, "--season is 65, and the 128 rows"),
         (160, {"future": -1}, "--future is -1"),
         (160, {"future": 3, "covariates": ["other"]}, "--future is 3, but with covariates"),
     ],

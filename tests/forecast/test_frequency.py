@@ -5,6 +5,7 @@ from __future__ import annotations
 import pandas as pd
 import pytest
 
+from ostinato.errors import InputError
 from ostinato.forecast.frequency import ROWS, detect
 
 
@@ -35,6 +36,14 @@ def test_missing_rows_are_gaps() -> None:
     assert detect(pd.date_range("2020-01-01", periods=30, freq="MS").delete(7)).gaps == 1
 
 
+@pytest.mark.parametrize(("step", "name", "rows"), [("30min", "every 30 minutes", 13), ("h", "hourly", 7)])
+def test_a_season_is_a_day_of_trade(step: str, name: str, rows: int) -> None:
+    hours = pd.date_range("2024-01-01 09:30", "2024-03-01 16:00", freq=step)
+    open_ = hours[(hours.day_of_week < 5) & (hours.hour * 60 + hours.minute >= 570) & (hours.hour < 16)]
+    found = detect(open_[3:-2])
+    assert (found.name, found.season) == (name, rows)
+
+
 def test_holidays_are_no_gaps() -> None:
     days = pd.bdate_range("2020-01-01", periods=60)
     assert detect(days.delete([10, 11])).gaps == 0
@@ -50,3 +59,11 @@ def test_irregular_dates() -> None:
 
 def test_too_few_dates_to_tell() -> None:
     assert detect(pd.date_range("2020-01-01", periods=2)) == ROWS
+
+
+@pytest.mark.parametrize("step", ["D", "B", "YS", "ME", "7D"])
+def test_dates_end(step: str) -> None:
+    dates = pd.date_range("9900-01-01", periods=20, freq=step)
+    assert len(detect(dates).after(dates[-1], 9)) == 9
+    with pytest.raises(InputError, match="go beyond the year 9999; ask for fewer with --future"):
+        detect(dates).after(dates[-1], 100_000)

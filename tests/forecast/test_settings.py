@@ -30,6 +30,12 @@ def test_the_tutorial_is_the_tutorial() -> None:
     assert (tutorial.scaling, tutorial.epochs, tutorial.batch_size, tutorial.validation_size) == ("minmax", 100, 32, 0)
 
 
+def test_logarithms_of_levels_are_refused() -> None:
+    with pytest.raises(InputError, match="--log is for --scaling steps"):
+        preset("tutorial", log=True)
+    assert preset("tutorial", log=False).log is False
+
+
 def test_flags_change_a_preset() -> None:
     assert preset("tutorial", epochs=3, window=None).epochs == 3
     assert preset("tutorial", window=None).window == 40

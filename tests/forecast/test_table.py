@@ -112,8 +112,15 @@ def test_sort_puts_rows_in_order(tmp_path: Path) -> None:
         ("date,y\n2020-01-02,1e-300\n2020-01-03,2e-300\n", {}, "largest number of y is 2e-300, in row 2"),
         ("date,y\n2020-01-02,1\n", {"target": "y", "date": "y"}, "must be different columns"),
         ("date,y\n2020-01-02,1\n", {"target": "y", "covariates": ["y"]}, "must be different columns"),
-        ("date,y\n2020-01-02,1,5\n", {}, "rows with more fields than its header"),
-        ("date,y\n2020-01-02,1\n2020-01-03,1,5\n", {}, "is not a CSV file"),
+        ("date,y\n2020-01-02,1\n2020-01-03,$3\n2020-01-04,2\n", {}, "y is '\\$3' in row 2 .*without currency"),
+        ("date,y,x\n2020-01-02,1,2\n2020-01-03,2,3\n2020-01-04,n/d,-\n", {}, r"several numeric columns \(y, x\)"),
+        ("date,y\n2020-01-02,1,5\n", {}, "rows with more fields than its header, 'date, y'; remove"),
+        ("date,y\n2020-01-02,1\n2020-01-03,1,5\n", {}, "has 3 fields in line 3, and 2 in those before"),
+        (
+            "# prices\n# of a day\ndate,y\n2020-01-02,1\n",
+            {},
+            "has 2 fields in line 3, and 1 .*remove what stands above",
+        ),
     ],
 )
 def test_bad_tables(tmp_path: Path, text: str, reading: dict[str, object], sentence: str) -> None:
@@ -155,6 +162,19 @@ def test_broken_archive(tmp_path: Path) -> None:
         read_csv(path)
 
 
+@pytest.mark.parametrize("ending", ["zip", "xz", "bz2", "tar", "gz"])
+def test_archives_that_are_none_or_cut_short(tmp_path: Path, ending: str) -> None:
+    whole, path = tmp_path / f"whole.csv.{ending}", tmp_path / f"prices.csv.{ending}"
+    rows = pd.DataFrame(
+        {"date": pd.date_range("2020-01-01", periods=500), "y": np.random.default_rng(0).normal(size=500)}
+    )
+    rows.to_csv(whole, index=False)
+    for content in (b"no archive at all", whole.read_bytes()[: whole.stat().st_size // 2]):
+        path.write_bytes(content)
+        with pytest.raises(InputError, match=r"prices\.csv\.\w+ (cannot be read|is not a CSV file)"):
+            read_csv(path)
+
+
 def test_archive_of_several_files(tmp_path: Path) -> None:
     path = tmp_path / "prices.csv.zip"
     with zipfile.ZipFile(path, "w") as archive:
@@ -167,6 +187,8 @@ def test_archive_of_several_files(tmp_path: Path) -> None:
 def test_missing_file_and_directory(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="does not exist; expected a CSV file"):
         read_csv(tmp_path / "none.csv")
+    with pytest.raises(InputError, match="standard input is not read here"):
+        read_csv("-")
     with pytest.raises(InputError, match="is a directory; expected a CSV file"):
         read_csv(tmp_path)
 

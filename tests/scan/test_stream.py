@@ -150,8 +150,9 @@ def test_input_and_output_with_and_without_a_batch() -> None:
 
 @pytest.mark.parametrize(
     "x", [[1.0, -2.0, 0.5], np.array([1.0, -2.0, 0.5]), torch.tensor([1.0, -2.0, 0.5]),
-          np.array([1.0, 0, -2.0, 0, 0.5], "float32")[::2], np.array([1.0, -2.0, 0.5], ">f4")],
-    ids=["list", "float64", "tensor", "strided", "other byte order"],
+          np.array([1.0, 0, -2.0, 0, 0.5], "float32")[::2], np.array([1.0, -2.0, 0.5], ">f4"),
+          np.frombuffer(b"?" + np.array([1.0, -2.0, 0.5], "float32").tobytes(), "float32", offset=1)],
+    ids=["list", "float64", "tensor", "strided", "other byte order", "unaligned"],
 )  # fmt: skip
 def test_what_is_no_fitting_array_is_converted(x: Any) -> None:
     np.testing.assert_array_equal(lstm()(x), lstm()(np.array([1.0, -2.0, 0.5], "float32")))

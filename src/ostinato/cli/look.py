@@ -50,6 +50,8 @@ def run(
         raise InputError(f"--threshold is {threshold:g}; expected above 0 and below 1")
     folder = output or free_folder("looks", model.resolve().stem, "model")
     check_free(folder, REPORT, overwrite)
+    if columns and model.is_dir():
+        raise InputError(f"--columns is for a model in a file; {model} is a folder, which knows the columns of its run")
     asked = _from_run(model, data) if model.is_dir() else _from_file(model, data, tuple(columns))
     some = np.unique(np.linspace(0, len(asked.x) - 1, min(sequences, len(asked.x))).round().astype(int))
     y = None if asked.y is None else asked.y[some]

@@ -12,8 +12,8 @@ from rich.table import Table as Grid
 from rich.text import Text
 
 from ..errors import InputError
+from ..forecast.folder import ROWS, write_rows
 from ..forecast.folder import RUN as FORECAST
-from ..forecast.folder import write_rows
 from ..report.folder import check_file
 from .margin import line
 
@@ -42,7 +42,7 @@ class Place:
 
 def run(folder: Path, file: Path | None, count: int | None, sort: bool, text_column: str | None, place: Place) -> None:
     """See `commands.predict`."""
-    if not folder.is_dir() or FORECAST(folder):
+    if not folder.is_dir() or FORECAST(folder) or (folder / ROWS).is_file():
         if text_column is not None:
             raise InputError(f"--text is for a run of classify; {folder} is none")
         from . import ahead

@@ -12,7 +12,7 @@ from rich.console import Console
 from rich.table import Table as Grid
 
 from ..errors import InputError
-from ..report.folder import check_free, free_folder
+from ..report.folder import check_free, free_folder, read
 from ..text.corpus import Corpus, read_corpus
 from ..text.generation import check
 from ..text.language import LanguageModel, Surprise
@@ -49,9 +49,10 @@ def go_on(folder: Path, how: Manner, changes: Sequence[str], output: Path | None
     """Write with the model of a folder, to the terminal, a piece at a time.
 
     Raises:
-        InputError: something was given that says how to train.
+        InputError: something was given that says how to train, or the folder holds no model.
     """
     if changes or output is not None:
+        read(folder, RUN)
         name = (changes[0] if changes else "output").replace("_", "-")
         raise InputError(f"--{name} is for training, and {folder} is trained; give texts to train on, or leave it out")
     stream(how, LanguageModel.load(folder))

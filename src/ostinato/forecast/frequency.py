@@ -7,6 +7,8 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
+from ..errors import InputError
+
 DAY = 86400.0
 #: Steps of a season by the length of a step in seconds, where it is not simply one day.
 SEASONS = {7 * DAY: 52, DAY: 7, 60.0: 60, 1.0: 60}
@@ -38,8 +40,28 @@ class Frequency:
     seconds: float = 0.0
     month_end: bool = False
 
+    @property
+    def step(self) -> float:
+        """Seconds from row to row, about; 0 of rows without dates."""
+        return DAY if self.business else self.months * 30.44 * DAY or self.seconds
+
     def after(self, last: pd.Timestamp, count: int) -> pd.DatetimeIndex:
-        """The `count` dates that follow `last`."""
+        """The `count` dates that follow `last`.
+
+        Raises:
+            InputError: they go beyond the year 9999.
+        """
+        try:
+            dates = self._after(last, count)
+        except (ValueError, OverflowError):
+            dates = None  # where months are counted, no such date can be made
+        if dates is None or (count and dates[-1].year > 9999):
+            raise InputError(
+                f"{count} rows after {last.date()}, {self.name}, go beyond the year 9999; ask for fewer with --future"
+            )
+        return dates
+
+    def _after(self, last: pd.Timestamp, count: int) -> pd.DatetimeIndex:
         if self.business:
             return pd.bdate_range(last + pd.offsets.BDay(1), periods=count)
         if self.months:
@@ -66,7 +88,7 @@ def detect(dates: pd.DatetimeIndex) -> Frequency:
         days = dates.to_numpy("datetime64[D]")
         weekdays = np.busday_count(days[:-1], days[1:])
         return Frequency("business-daily", 5, int((weekdays > HOLIDAYS + 1).sum()), business=True)
-    return _monthly(dates, median) or _regular(seconds, median)
+    return _monthly(dates, median) or _regular(dates, seconds, median)
 
 
 def _monthly(dates: pd.DatetimeIndex, median: float) -> Frequency | None:
@@ -80,11 +102,20 @@ def _monthly(dates: pd.DatetimeIndex, median: float) -> Frequency | None:
     return Frequency(name, season, int((steps > months).sum()), months=months, month_end=month_end)
 
 
-def _regular(seconds: np.ndarray, median: float) -> Frequency:
+def _regular(dates: pd.DatetimeIndex, seconds: np.ndarray, median: float) -> Frequency:
     if np.mean(np.abs(seconds - median) <= 0.01 * median) < 0.8:
         return Frequency("irregular", seconds=median)
-    per_day = DAY / median
-    season = SEASONS.get(median, int(per_day) if per_day >= 2 and per_day.is_integer() else 1)
+    season = SEASONS.get(median, _rows_a_day(dates, median))
     length = pd.Timedelta(seconds=median)
     name = NAMES.get(median, f"every {median / 60:g} minutes" if median < DAY else f"every {length.days} days")
     return Frequency(name, season, int((seconds > 1.5 * median).sum()), seconds=median)
+
+
+def _rows_a_day(dates: pd.DatetimeIndex, step: float) -> int:
+    """Rows of a whole day, or of most days where the night has none; 1 where days do not have the same hours."""
+    per_day = DAY / step
+    if per_day < 2 or not per_day.is_integer():
+        return 1
+    _, rows = np.unique(dates.normalize(), return_counts=True)
+    inner = rows[1:-1]  # the first day and the last may be begun
+    return int(np.median(inner)) if len(inner) > 1 else int(per_day)

@@ -122,6 +122,8 @@ def make_plan(
             f"--future is {future}, but with covariates the model sees only its horizon of {settings.horizon} ahead; "
             f"use --future {settings.horizon} or --horizon {future}"
         )
+    if rows.dates is not None:
+        rows.frequency.after(rows.dates[-1], future)  # before hours of training
     return Plan(rows, split, settings, transformation, future, test_source)
 
 
@@ -151,9 +153,10 @@ def _decide(settings: Settings, rows: Table, split: Split) -> Settings:
         InputError: there are too few rows for them.
     """
     seen = split.train + split.validation
-    if settings.season is not None and settings.season >= seen:
+    if settings.season is not None and 2 * settings.season > max(seen, 2):
         raise InputError(
-            f"--season is {settings.season}, but only {seen} rows come before the test rows; use a shorter season"
+            f"--season is {settings.season}, and the {seen} rows before the test rows are less than two seasons; "
+            "use a shorter season"
         )
     season = settings.season or rows.frequency.season
     season = season if 2 * season <= seen else 1

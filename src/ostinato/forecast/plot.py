@@ -12,13 +12,15 @@ from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
-from ..report.style import literal
+from ..report.style import literal, shortened
 from .run import Forecast
 from .score import interval, percent
 
 TRUTH, MODEL, NAIVE, FAINT = "#22272e", "#e4572e", "#7a8793", "#d5dae0"
 #: Test rows of which the lower panel shows the last ones, near enough to see whether the prediction lags.
 CLOSE = 60
+#: Letters of a name that the title has room for.
+LONGEST_NAME = 24
 
 
 def draw(forecast: Forecast, path: Path) -> None:
@@ -35,7 +37,7 @@ def draw(forecast: Forecast, path: Path) -> None:
         _span(panels[1], None, test.tail(CLOSE), future, marked=True)
         panels[1].set_title(f"The last {CLOSE} test rows", loc="left", fontsize=10, color=NAIVE)
     for panel in panels:
-        panel.set_ylabel(literal(target))
+        panel.set_ylabel(literal(_short(target)))
         panel.legend(loc="best", frameon=False, fontsize=9)
         _tidy(panel, dated="date" in rows)
     panels[-1].set_xlabel("date" if "date" in rows else "row")
@@ -48,9 +50,14 @@ def _title(forecast: Forecast) -> str:
     horizon = planned.settings.horizon
     ahead = "one row ahead" if horizon == 1 else f"{horizon} rows at a time"
     return (
-        f"{Path(planned.table.source).name} {planned.table.target}, {ahead}, {planned.split.test} test rows: "
+        f"{_short(Path(planned.table.source).name)} {_short(planned.table.target)}, {ahead}, "
+        f"{planned.split.test} test rows: "
         f"skill against naive {percent(skill.value)} (95% CI {interval(skill)})"
     )
+
+
+def _short(name: str) -> str:
+    return shortened([name], LONGEST_NAME)[0]
 
 
 def _before(forecast: Forecast, count: int) -> pd.DataFrame:

@@ -9,12 +9,15 @@ import pandas as pd
 
 from ..errors import InputError
 from .folder import load
+from .frequency import detect
 from .future import extend
 from .plan import TableLike, as_table
 from .table import Table, day
 
 #: New rows that begin at most so many steps after the saved ones go on from them.
 NEAR = 4
+#: So many new rows show how they are spaced, and steps that differ by this factor are others.
+FEWEST, WIDER = 6, 1.5
 
 
 def predict(run: str | Path, table: TableLike = None, count: int | None = None, sort: bool = False) -> pd.DataFrame:
@@ -56,9 +59,16 @@ def _known(tail: Table, new: Table, window: int, reach: int) -> Table:
     """The new rows, after the saved ones where they go on from them.
 
     Raises:
-        InputError: there are too few.
+        InputError: there are too few, or they are spaced otherwise.
     """
     rows, needed = new, window + reach
+    if tail.dates is not None and new.dates is not None and len(new) >= FEWEST:
+        usual, found = tail.frequency, detect(new.dates)
+        if usual.name != "irregular" and usual.step and not 1 / WIDER < found.step / usual.step < WIDER:
+            raise InputError(
+                f"{new.source} has {found.name} rows, and the run was trained on {usual.name} ones; "
+                "give rows with the same time between them"
+            )
     if tail.dates is not None and new.dates is not None:
         soon = tail.frequency.after(tail.dates[-1], NEAR)[-1]
         earlier = int((tail.dates < new.dates[0]).sum())

@@ -82,6 +82,8 @@ class Settings:
         for name, choices in (("cell", CELLS), ("scaling", SCALINGS)):
             if getattr(self, name) not in choices:
                 raise InputError(f"{_flag(name)} is {getattr(self, name)!r}; expected {' or '.join(choices)}")
+        if self.log and self.scaling == "minmax":
+            raise InputError("--log is for --scaling steps, and --scaling minmax is of levels; leave one of them out")
         for name in ("test_size", "validation_size"):
             size = getattr(self, name)
             if not (0 <= size < 1 or (size >= 1 and float(size).is_integer())):

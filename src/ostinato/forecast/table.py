@@ -3,7 +3,12 @@
 from __future__ import annotations
 
 import difflib
+import lzma
+import re
+import tarfile
 import warnings
+import zipfile
+import zlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 from importlib import resources
@@ -102,23 +107,16 @@ def read_csv(path: str | Path) -> pd.DataFrame:
     path = Path(path)
     if path.is_dir():
         raise InputError(f"{path} is a directory; expected a CSV file")
+    if path == Path("-"):
+        raise InputError("standard input is not read here; write the rows to a file, and name that")
     if not path.exists():
         raise InputError(f"{path} does not exist; expected a CSV file")
-    try:
-        frame = _cells(path, ",")
-        for separator in (";", "\t"):
-            if len(frame.columns) == 1 and separator in str(frame.columns[0]):
-                frame = _cells(path, separator)
-    except pd.errors.EmptyDataError:
-        raise InputError(f"{path} is empty; expected a header and rows") from None
-    except UnicodeError:
-        raise InputError(f"{path} is not a CSV file in UTF-8; save the table as CSV, UTF-8") from None
-    except (ValueError, EOFError, ImportError) as error:  # of the parser, or of what unpacks
-        raise InputError(f"{path} is not a CSV file that can be read: {' '.join(str(error).split())}") from None
-    except OSError as error:
-        raise InputError(f"{path} cannot be read: {error.strerror or error}") from None
+    frame = _parsed(path)
     if not isinstance(frame.index, pd.RangeIndex):
-        raise InputError(f"{path} has rows with more fields than its header; give every column a name")
+        raise InputError(
+            f"{path} has rows with more fields than its header, {', '.join(map(str, frame.columns))!r}; "
+            "remove what stands above the header, or give every column a name"
+        )
     if any("\0" in str(cell) for cell in [*frame.columns, *frame.head(20).to_numpy().ravel()]):
         raise InputError(f"{path} is not a CSV file: it holds binary data")
     if frame.empty:
@@ -135,6 +133,37 @@ def _is_data(header: list[str]) -> bool:
     read = names.str.fullmatch(r"-?\d+[-/.]\d+[-/.]\d+.*") | np.isfinite(_as_numbers(names))
     positions = [[str(k + first) for k in range(len(header))] for first in (0, 1)]
     return bool(read.all()) and header not in positions
+
+
+def _parsed(path: Path) -> pd.DataFrame:
+    """The cells, whatever the separator.
+
+    Raises:
+        InputError: the file is no table of text, or no archive of one.
+    """
+    try:
+        frame = _cells(path, ",")
+        for separator in (";", "\t"):
+            if len(frame.columns) == 1 and separator in str(frame.columns[0]):
+                frame = _cells(path, separator)
+    except pd.errors.EmptyDataError:
+        raise InputError(f"{path} is empty; expected a header and rows") from None
+    except UnicodeError:
+        raise InputError(f"{path} is not a CSV file in UTF-8; save the table as CSV, UTF-8") from None
+    except pd.errors.ParserError as error:
+        fields = re.search(r"Expected (\d+) fields in line (\d+), saw (\d+)", str(error))
+        if fields:
+            expected, line, saw = fields.groups()
+            raise InputError(
+                f"{path} has {saw} fields in line {line}, and {expected} in those before; the first line must be the "
+                "header: remove what stands above it, or put cells with a comma in quotes"
+            ) from None
+        raise InputError(f"{path} is not a CSV file that can be read: {' '.join(str(error).split())}") from None
+    except _UNREADABLE as error:
+        raise InputError(f"{path} is not a CSV file that can be read: {' '.join(str(error).split())}") from None
+    except OSError as error:
+        raise InputError(f"{path} cannot be read: {error.strerror or error}") from None
+    return frame
 
 
 def _cells(path: Path, separator: str) -> pd.DataFrame:
@@ -219,7 +248,11 @@ def _is_numeric(column: pd.Series) -> bool:
 
 
 def _only_numeric(frame: pd.DataFrame, date: str | None, source: str) -> str:
-    numeric = [name for name in frame.columns if name != date and _is_numeric(frame[name])]
+    others = [name for name in frame.columns if name != date]
+    # where no column is whole, one that is numeric but for some cells is meant, and what is wrong in it is said later
+    numeric = [name for name in others if _is_numeric(frame[name])] or [
+        name for name in others if np.isfinite(_as_numbers(frame[name])).mean() > 0.5
+    ]
     if not numeric:
         raise InputError(f"{source} has no numeric column to forecast; its columns are {', '.join(frame.columns)}")
     if len(numeric) > 1:
@@ -242,6 +275,8 @@ def _find_date(frame: pd.DataFrame, target: str | None) -> str | None:
 
 #: A time with its zone; the group is all but the zone.
 _ZONED = r"^(.*\d\d:\d\d.*?)\s*(?:Z|[+-]\d\d:?\d\d)$"
+#: What unpacking and parsing raise of a file that is something else than its name says.
+_UNREADABLE = (ValueError, EOFError, ImportError, zipfile.BadZipFile, zlib.error, lzma.LZMAError, tarfile.TarError)
 #: Sizes of numbers whose squares can be computed with.
 _LEAST, _MOST = 1e-100, 1e100
 

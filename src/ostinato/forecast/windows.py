@@ -197,8 +197,9 @@ def _logarithms(values: np.ndarray, logs: tuple[bool, ...], names: tuple[str, ..
     for k in np.flatnonzero(logs):
         if not (values[:, k] > 0).all():
             name = names[k] if names else "the target" if k == 0 else f"covariate {k}"
+            advice = "pass --no-log" if names else "correct it, or train with --no-log"
             raise InputError(
-                f"{name} has the value {values[:, k].min():g}, and logarithms need all to be above 0; pass --no-log"
+                f"{name} has the value {values[:, k].min():g}, and logarithms need all to be above 0; {advice}"
             )
         z[:, k] = np.log(values[:, k])
     return z

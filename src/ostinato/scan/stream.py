@@ -226,6 +226,6 @@ def _converter(batch: int, size: int, dtype: np.dtype) -> Callable[[Any], np.nda
         if array.shape not in fitting or array.dtype.kind not in "fiub":
             expected = " or ".join(map(str, fitting))
             raise ValueError(f"the input is {array.dtype} of the shape {array.shape}; expected numbers {expected}")
-        return np.ascontiguousarray(array, dtype)
+        return np.require(array, dtype, ["C", "A"])
 
     return convert

@@ -25,8 +25,13 @@ def set_apart(classes: Sequence[Hashable], size: float, seed: int, flag: str) ->
     count = len(classes)
     drawn = round(size * count) if size < 1 else int(size)
     if not 0 < drawn < count:
-        raise InputError(f"{flag} of {size:g} sets {drawn} of {count} rows apart, and leaves {max(count - drawn, 0)}")
+        raise InputError(
+            f"{flag} of {size:g} sets {drawn} of {count} rows apart, and leaves {max(count - drawn, 0)}; "
+            "give more rows, or another size"
+        )
     numbers = {one: number for number, one in enumerate(dict.fromkeys(classes))}
     if len(numbers) == count:
-        raise InputError(f"{flag} sets none of {count} rows apart, for each has a class of its own")
+        raise InputError(
+            f"{flag} sets none of {count} rows apart, for each has a class of its own; give several rows of each class"
+        )
     return hold_out(count, drawn / count, seed, np.array([numbers[one] for one in classes]))
