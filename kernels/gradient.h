@@ -162,18 +162,30 @@ class WeightGradient {
 
   // Put a token's vector, null for zeros, behind its first `entry` entries, in groups.
   static void lay_out(T* token, long entry, const T* from, long size) {
-    const long last = entry + size;
-    for (long next; entry < last; entry = next) {
-      const long group = entry / kGroup, within = entry % kGroup;
-      T* const to = token + group * kChunk * kGroup + within;
-      next = std::min((group + 1) * kGroup, last);
-      if (from && next - entry == kGroup) {
-        std::memcpy(to, from, kGroup * sizeof(T));  // of a size that the compiler knows
-        from += kGroup;
-      } else {
-        copy_row(to, from, next - entry);
-        if (from) from += next - entry;
-      }
+    static constexpr T zeros[kGroup] = {};
+    const long on = from ? 1 : 0, within = entry % kGroup;
+    T* to = token + entry / kGroup * kChunk * kGroup;
+    if (!from) from = zeros;
+    if (within) {
+      const long begun = std::min(kGroup - within, size);
+      copy_few(to + within, from, begun);
+      from += on * begun;
+      to += kChunk * kGroup;
+      size -= begun;
+    }
+    for (; size >= kGroup; size -= kGroup, from += on * kGroup, to += kChunk * kGroup)
+      std::memcpy(to, from, kGroup * sizeof(T));  // of a size that the compiler knows
+    copy_few(to, from, size);
+  }
+
+  // Fewer numbers than a group has, likewise.
+  template <long N = kGroup - 1>
+  static void copy_few(T* to, const T* from, long count) {
+    if constexpr (N > 0) {
+      if (count == N)
+        std::memcpy(to, from, N * sizeof(T));
+      else
+        copy_few<N - 1>(to, from, count);
     }
   }
 
