@@ -60,6 +60,35 @@ def test_every_regularizer_adds_its_loss(kind: str) -> None:
         assert loss == pytest.approx(expected, rel=1e-5)
 
 
+@pytest.mark.parametrize("verbose", [0, 2])
+@pytest.mark.parametrize("given", ["nothing", "one", "a list", "the sixth argument"])
+def test_no_thread_calls_the_callbacks(monkeypatch: pytest.MonkeyPatch, given: str, verbose: int) -> None:
+    def submit(*args: Any) -> None:
+        raise AssertionError("callbacks were left to a thread")
+
+    monkeypatch.setattr("concurrent.futures.ThreadPoolExecutor.submit", submit)
+    model = Sequential([Input((STEPS, FEATURES)), layers.LSTM(UNITS)])
+    model.compile("sgd", "mse")
+    epochs: list[int] = []
+    one = keras.callbacks.LambdaCallback(on_epoch_end=lambda epoch, logs: epochs.append(epoch))
+    x, y = sequences("float32"), np.ones((BATCH, UNITS))
+    if given == "the sixth argument":
+        history = model.fit(x, y, None, 2, verbose, [one], validation_data=(x, y))
+    else:
+        callbacks = {"nothing": None, "one": one, "a list": [one]}[given]
+        history = model.fit(x, y, epochs=2, verbose=verbose, callbacks=callbacks, validation_data=(x, y))
+    assert epochs == ([] if given == "nothing" else [0, 1])
+    assert len(history.history["loss"]) == len(history.history["val_loss"]) == 2
+
+
+def test_a_callback_list_is_left_as_it_is() -> None:
+    model = Sequential([Input((STEPS, FEATURES)), layers.LSTM(UNITS)])
+    model.compile("sgd", "mse")
+    callbacks = keras.callbacks.CallbackList(add_history=True, model=model, epochs=1, verbose=0, steps=1)
+    model.fit(sequences("float32"), np.ones((BATCH, UNITS)), verbose=0, callbacks=callbacks)
+    assert [type(one) for one in callbacks.callbacks] == [keras.callbacks.History]
+
+
 def test_constraints_hold_after_fit() -> None:
     model = Sequential(
         [Input((STEPS, FEATURES)), layers.LSTM(UNITS, kernel_constraint="non_neg", recurrent_constraint="unit_norm")]

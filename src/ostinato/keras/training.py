@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Sequence
 from functools import wraps
 from typing import Any
@@ -13,6 +14,20 @@ from . import adam, chain, loss
 from .loop import ON_TORCH
 from .variables import tensor_in
 
+#: Where `fit` takes its callbacks, among the arguments behind the model.
+_CALLBACKS = list(inspect.signature(keras.Model.fit).parameters).index("callbacks") - 1
+
+
+class _InStep(keras.callbacks.Callback):  # type: ignore[misc]
+    """Does nothing at the end of a batch, but overrides what is called there: else Keras leaves all callbacks to a
+    thread, which takes a processor from those of the kernels at every step."""
+
+    def on_train_batch_end(self, batch: int, logs: Any = None) -> None:
+        pass
+
+    def on_test_batch_end(self, batch: int, logs: Any = None) -> None:
+        pass
+
 
 class Training:
     """Training of a Keras model: `train_step` as Keras has it, with less work around the kernels.
@@ -23,6 +38,13 @@ class Training:
 
     @wraps(keras.Model.fit)
     def fit(self: Any, *args: Any, **kwargs: Any) -> Any:
+        given = args[_CALLBACKS] if len(args) > _CALLBACKS else kwargs.get("callbacks")
+        if ON_TORCH and not isinstance(given, keras.callbacks.CallbackList):
+            callbacks = [*keras.tree.flatten(given or []), _InStep()]
+            if len(args) > _CALLBACKS:
+                args = (*args[:_CALLBACKS], callbacks, *args[_CALLBACKS + 1 :])
+            else:
+                kwargs["callbacks"] = callbacks
         try:
             return super().fit(*args, **kwargs)  # type: ignore[misc]
         finally:
