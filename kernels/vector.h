@@ -251,15 +251,15 @@ inline V bounded(V x, scalar<V> low, scalar<V> high) {
   return lesser(splat<V>(high), greater(splat<V>(low), x));
 }
 
-// x / y for y of ordinary size: faster than a division, and within 1 unit in the last place of it.
+// x / y for y of ordinary size, within 1.1 units in the last place of it, and at most 1 where x <= y: faster than a
+// division. Newton's step comes to 1 / y from below; it ends in a multiply-add, so that no other is made of its product.
 template <class V>
 inline V quotient(V x, V y) {
 #if defined(__AVX512F__)
   if constexpr (sizeof(scalar<V>) == 4) {
-    V r = V(_mm512_rcp14_ps(__m512(y)));
-    r = r + r * (scalar<V>(1) - y * r);
+    const V r = V(_mm512_rcp14_ps(__m512(y)));
     const V q = x * r;
-    return q + r * (x - y * q);
+    return q + q * (scalar<V>(1) - y * r);
   }
 #endif
   return x / y;
