@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import argparse
 import json
+import statistics
 import sys
+import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 from . import cases, growth, machine, memory, plot, report, shapes
-from .contest import Arena, Environment, Result, Settings, Turns
+from .contest import Arena, Contender, Environment, Result, Settings, Turns
 from .process import WorkerError
 from .report import Table
 
@@ -39,25 +41,40 @@ def _tell(line: str) -> None:
     print(f"... {line}", file=sys.stderr, flush=True)
 
 
-def _tables(case: str, results: Sequence[Result], peak: float | None, quick: bool) -> list[Table]:
+def _tables(case: str, results: Sequence[Result], quick: bool) -> list[Table]:
     if case == "shapes":
-        return shapes.tables(results, peak, quick)
+        return shapes.tables(results, quick)
     if case == "growth":
-        return growth.tables(results, peak)
+        return growth.tables(results)
     if case in ("stock", "ragged"):
         return [report.tall(result) for result in results]
     if case == "cells":
         title = f"Training step of single cells (input size H, medians of {cases.CELL_TURNS.rounds} rounds)"
-        return [report.cells(title, results, peak)]
+        return [report.cells(title, results)]
     title = {"layers": "Training step of one layer (input size H)", "inference": "Forward alone"}[case]
-    return [report.wide(title, results, peak)]
+    return [report.wide(title, results)]
 
 
-def _place(
-    arena: Arena, start: dict[str, str], peak: tuple[float | None, str], results: Sequence[Result]
-) -> dict[str, str]:
+def _multiply_adds(library: Path | None, threads: int) -> Contender | None:
+    """Who measures the peak, by the library of `machine.build_peak`."""
+    if library is None:
+        return None
+    return Contender("multiply-adds", "benchmarks.machine:MultiplyAdds", {"library": str(library), "threads": threads})
+
+
+def _peak(results: Sequence[Result], measurer: Contender | None, how: str) -> str:
+    """The peak in all rounds of everything, and how it was measured; or why it was not."""
+    peaks = [peak / 1e9 for result in results for peak in result.peaks]
+    if peaks:
+        spread = f"{min(peaks):.0f} to {max(peaks):.0f}"
+        return f"{statistics.median(peaks):.0f} GFLOP/s in the median, {spread} ({how})"
+    if not any(result.comparison.flops for result in results):
+        return "not measured: nothing here counts operations"
+    return "not measured: it failed, or there was nobody to time beside it" if measurer else how
+
+
+def _place(arena: Arena, start: dict[str, str], how: str, results: Sequence[Result]) -> dict[str, str]:
     """The machine, the versions of everything, the peak and the rounds, as a reader needs them beside the tables."""
-    rate, how = peak
     versions: dict[str, set[str]] = {}
     for of_one in arena.versions.values():
         for package, version in of_one.items():
@@ -67,7 +84,7 @@ def _place(
     rounds = "; ".join(f"median of {turn.rounds}, each about {turn.seconds:g} s a contender" for turn in turns)
     return {
         **start,
-        "multiply-add peak": f"{rate:.0f} GFLOP/s ({how})" if rate else how,
+        "multiply-add peak": _peak(results, arena.peak, how),
         "versions": told,
         **({"rounds": f"{rounds}, taking turns"} if turns else {}),
     }
@@ -86,27 +103,28 @@ def main(given: Sequence[str] | None = None) -> int:
     left_out: dict[Environment, str] = {"peers": "not in --quick"} if arguments.quick else {}
     settings = Settings(Turns(3, 0.1) if arguments.quick else Turns(9, 0.4), arguments.threads, left_out)
     start = machine.describe(arguments.threads)
-    peak = machine.peak(arguments.threads)
     results: dict[str, list[Result]] = {}
     tables: list[Table] = []
     footprints: list[memory.Footprint] = []
-    with Arena(settings, _tell) as arena:
-        for case in wanted:
-            if case == "memory":
-                footprints = memory.footprints(arena, arguments.quick)
-                tables.append(report.memory("Memory of training one layer (input size H)", footprints))
-            else:
-                results[case] = [arena.hold(comparison) for comparison in TIMED[case](arguments.quick)]
-                tables += _tables(case, results[case], peak[0], arguments.quick)
-                arena.clear()
-        everything = [result for case in results.values() for result in case]
-        place = _place(arena, start, peak, everything)
+    with tempfile.TemporaryDirectory() as folder:
+        library, how = machine.build_peak(Path(folder))
+        with Arena(settings, _tell, peak=_multiply_adds(library, arguments.threads)) as arena:
+            for case in wanted:
+                if case == "memory":
+                    footprints = memory.footprints(arena, arguments.quick)
+                    tables.append(report.memory("Memory of training one layer (input size H)", footprints))
+                else:
+                    results[case] = [arena.hold(comparison) for comparison in TIMED[case](arguments.quick)]
+                    tables += _tables(case, results[case], arguments.quick)
+                    arena.clear()
+            everything = [result for case in results.values() for result in case]
+            place = _place(arena, start, how, everything)
     if any(result.comparison.targets for result in everything):
         tables.insert(0, report.headline(everything))
     print("\n".join(f"{key}: {value}" for key, value in place.items()), end="\n\n")
     print("\n\n".join(table.text() for table in tables))
     _write(arguments, wanted, place, results, footprints, tables)
-    _draw(arguments, peak[0], results)
+    _draw(arguments, results)
     red = any(result.red for result in everything) or any(footprint.red for footprint in footprints)
     return int(red)
 
@@ -133,11 +151,11 @@ def _write(
         arguments.markdown.write_text(_markdown(command + " --quick" * arguments.quick, place, tables))
 
 
-def _draw(arguments: argparse.Namespace, peak: float | None, results: dict[str, list[Result]]) -> None:
+def _draw(arguments: argparse.Namespace, results: dict[str, list[Result]]) -> None:
     """The pictures of the cases that are run by name."""
     quick = "-quick" * arguments.quick
     if "shapes" in results:
-        plot.maps(results["shapes"], peak, RESULTS / f"shapes{quick}.png", arguments.quick)
+        plot.maps(results["shapes"], RESULTS / f"shapes{quick}.png", arguments.quick)
     if "growth" in results:
         plot.curves(results["growth"], RESULTS / f"growth{quick}.png")
 

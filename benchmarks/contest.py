@@ -91,6 +91,7 @@ class Comparison:
         flops: multiply-adds times two in one run; None where the work is more than a layer.
         targets: what we aim at, by the contender's name.
         efforts: how many times as long as a contender's an operation of ours may take, by the contender's name.
+        part: of the multiply-add peak that ours shall reach.
         turns: None is those of the settings.
     """
 
@@ -101,6 +102,7 @@ class Comparison:
     flops: float | None = None
     targets: Mapping[str, Target] = field(default_factory=dict)
     efforts: Mapping[str, Target] = field(default_factory=dict)
+    part: Target | None = None
     turns: Turns | None = None
 
 
@@ -130,10 +132,15 @@ class Outcome:
 
 @dataclass
 class Result:
-    """A comparison and its outcomes, in the order of its contenders."""
+    """A comparison and its outcomes, in the order of its contenders.
+
+    Attributes:
+        peaks: operations a second that all processors reach in float, one entry a round; empty if not measured.
+    """
 
     comparison: Comparison
     outcomes: list[Outcome]
+    peaks: list[float] = field(default_factory=list)
 
     def __getitem__(self, name: str) -> Outcome:
         return next(outcome for outcome in self.outcomes if outcome.contender.name == name)
@@ -145,13 +152,38 @@ class Result:
 
     def rate(self, name: str) -> float | None:
         """Operations a second of `name`; None if they were not counted or it was not timed."""
-        flops, median = self[name].contender.flops or self.comparison.flops, self[name].median
+        flops, median = self._flops(self[name].contender), self[name].median
         return flops / median if flops and median else None
 
     def effort(self, name: str) -> float | None:
         """How many times as long as one of `name` an operation of ours takes; None where a rate is."""
         ours, other = self.rate(self.outcomes[0].contender.name), self.rate(name)
         return other / ours if ours and other else None
+
+    def of_peak(self, name: str) -> float | None:
+        """What part of the peak `name` reaches, in the median of the rounds; None where either was not measured."""
+        found = self._at_peak(self[name].contender, name)
+        return statistics.median(1 / one for one in found) if found else None
+
+    def at_peak(self, name: str) -> float | None:
+        """How many times as fast as `name` ours would be at the peak, in the median of the rounds; None where either
+        was not measured."""
+        found = self._at_peak(self.outcomes[0].contender, name)
+        return statistics.median(found) if found else None
+
+    def _flops(self, contender: Contender) -> float | None:
+        return contender.flops or self.comparison.flops
+
+    def _at_peak(self, work: Contender, name: str) -> list[float]:
+        """How many times as fast as `name` the operations of `work` would be at the peak, one entry a round.
+
+        In float64 the peak is half: a vector holds half as many.
+        """
+        flops, seconds = self._flops(work), self[name].seconds
+        if not (flops and seconds and self.peaks):
+            return []
+        part = 0.5 if work.options.get("dtype") == "float64" else 1.0
+        return [one * part * peak / flops for one, peak in zip(seconds, self.peaks, strict=True)]
 
     @property
     def red(self) -> bool:
@@ -228,13 +260,20 @@ class Arena:
         settings: how long a contest lasts.
         tell: called with a line about what is under way.
         start: makes a worker (`Process`).
+        peak: whose step is one operation at the machine's peak. It takes turns with everyone where operations are
+            counted, as the peak itself changes with what else the machine does.
     """
 
     def __init__(
-        self, settings: Settings, tell: Callable[[str], None] = lambda line: None, start: Callable[..., Any] = Process
+        self,
+        settings: Settings,
+        tell: Callable[[str], None] = lambda line: None,
+        start: Callable[..., Any] = Process,
+        peak: Contender | None = None,
     ) -> None:
         self.settings = settings
         self.tell = tell
+        self.peak = peak
         self.versions: dict[str, dict[str, str]] = {}
         self._start = start
         self._workers: dict[str, Any] = {}
@@ -265,14 +304,20 @@ class Arena:
         if any(outcome.contender.ours and outcome.status != "timed" for outcome in outcomes):
             return _untimed(result)
         admitted = {o.contender.name: o for o in outcomes if o.status == "timed"}
+        peak = self._peak() if comparison.flops and admitted else {}
         while admitted:
-            clocks = {name: self._clock(outcome) for name, outcome in admitted.items()}
+            clocks = {**peak, **{name: self._clock(outcome.contender) for name, outcome in admitted.items()}}
             try:
                 timed = take_turns(clocks, comparison.turns or self.settings.turns)
             except _BrokenError as broken:
+                if broken.name in peak:
+                    peak = self._no_peak(broken)
+                    continue
                 outcome = admitted.pop(broken.name)
                 outcome.status, outcome.note = "failed", f"failed: {broken}"
                 continue
+            for name in peak:
+                result.peaks = [1 / seconds for seconds in timed.pop(name)]
             for name, seconds in timed.items():
                 admitted[name].seconds = seconds
             break
@@ -322,14 +367,28 @@ class Arena:
             return Outcome(contender, "wrong", error=error, note=note)
         return Outcome(contender, error=error, note=f"ran on the {served}" if served else "")
 
-    def _clock(self, outcome: Outcome) -> Callable[[int], float]:
-        name = outcome.contender.name
+    def _peak(self) -> dict[str, Callable[[int], float]]:
+        """The clock of the peak, for which a quarter of a turn is long enough, by its name; empty without one."""
+        if self.peak is None:
+            return {}
+        try:
+            self.build(self.peak)
+        except WorkerError as broken:
+            return self._no_peak(broken)
+        clock = self._clock(self.peak)
+        return {self.peak.name: lambda runs: clock(max(1, runs // 4))}
 
+    def _no_peak(self, broken: Exception) -> dict[str, Callable[[int], float]]:
+        """Go on without the peak, and tell it."""
+        self.tell(f"the peak is not measured, it failed: {broken}")
+        return {}
+
+    def _clock(self, contender: Contender) -> Callable[[int], float]:
         def clock(runs: int) -> float:
             try:
-                return float(self.worker(outcome.contender).ask(time=runs)["seconds"])
+                return float(self.worker(contender).ask(time=runs)["seconds"])
             except WorkerError as error:
-                raise _BrokenError(name, str(error)) from error
+                raise _BrokenError(contender.name, str(error)) from error
 
         return clock
 

@@ -80,10 +80,10 @@ def _power(value: float | None) -> str:
     return "-" if value is None else f"{value:.2f}"
 
 
-def tables(results: Sequence[Result], peak: float | None) -> list[Table]:
+def tables(results: Sequence[Result]) -> list[Table]:
     """What grows how fast, then a table of each axis."""
     found = {axis: along(axis, results) for axis in AXES}
-    return [_powers(found), _cores(results), *(_axis(axis, of_axis, peak) for axis, of_axis in found.items())]
+    return [_powers(found), _cores(results), *(_axis(axis, of_axis) for axis, of_axis in found.items())]
 
 
 def _powers(found: Mapping[Axis, Mapping[int, Result]]) -> Table:
@@ -115,14 +115,14 @@ def _cores(results: Sequence[Result]) -> Table:
     return Table("Times as fast as on one thread", header, rows)
 
 
-def _axis(axis: Axis, found: Mapping[int, Result], peak: float | None) -> Table:
+def _axis(axis: Axis, found: Mapping[int, Result]) -> Table:
     header = [axis.name, "ms", "since the last", "of peak", "1 thread, ms", "speed-up", f"{PEER} ms", "since the last"]
     header += [f"{PEER}'s speed-up", "ratio", "error", "note"]
     rows = []
     for value, result in found.items():
         ours, peer = result[OURS], result[PEER]
         row = [str(value), report.ms(ours.median), _since(found, value, OURS)]
-        row += [report.of_peak(result.rate(OURS), peak), report.ms(result[on_one_thread(OURS)].median)]
+        row += [report.of_peak(result.of_peak(OURS)), report.ms(result[on_one_thread(OURS)].median)]
         row += [report.times(speed_up(result, OURS)), report.ms(peer.median), _since(found, value, PEER)]
         row += [report.times(speed_up(result, PEER)), report.times(result.ratio(PEER))]
         rows.append([*row, report.error(ours), report.notes(result)])

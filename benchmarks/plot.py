@@ -74,7 +74,7 @@ def _bars(axis: Any, result: Result) -> None:
     axis.spines[["top", "right"]].set_visible(False)
 
 
-def maps(results: Sequence[Result], peak: float | None, path: Path, quick: bool = False) -> None:
+def maps(results: Sequence[Result], path: Path, quick: bool = False) -> None:
     """Draw each block of `shapes`: colour and number say how many times as fast as PyTorch, below it part of the peak.
 
     One column of maps for each pass, and one row for each number of steps.
@@ -87,7 +87,7 @@ def maps(results: Sequence[Result], peak: float | None, path: Path, quick: bool 
     size = (2 * (0.62 * widest + 1.2), 0.36 * sum(heights) + 0.8)
     with _figure(path, rows, len(shapes.PASSES), height_ratios=heights, figsize=size) as (figure, axes):
         for block, axis in zip(every, axes.T.flat, strict=True):
-            image = _map(axis, block, by_title, peak)
+            image = _map(axis, block, by_title)
         bar = figure.colorbar(image, ax=axes, location="bottom", shrink=0.5, aspect=40, pad=0.01, extend="both")
         ticks = (0.25, 0.5, 1, 2, 4)
         bar.set_ticks(list(np.log2(ticks)), labels=[f"{tick:g}" for tick in ticks])
@@ -95,7 +95,7 @@ def maps(results: Sequence[Result], peak: float | None, path: Path, quick: bool 
         bar.ax.tick_params(labelsize=8)
 
 
-def _map(axis: Any, block: shapes.Block, by_title: Mapping[str, Result], peak: float | None) -> Any:
+def _map(axis: Any, block: shapes.Block, by_title: Mapping[str, Result]) -> Any:
     grid = [[by_title[one.title] if one else None for one in row.values()] for row in block.comparisons.values()]
     ratios = np.array([[(one and one.ratio(cases.PEER)) or np.nan for one in row] for row in grid])
     image = axis.imshow(
@@ -104,9 +104,7 @@ def _map(axis: Any, block: shapes.Block, by_title: Mapping[str, Result], peak: f
     axis.set_facecolor("#eceff1")
     for row, results in enumerate(grid):
         for column, result in enumerate(results):
-            axis.text(
-                column, row, "\n".join(shapes.entry(result, peak).split()), ha="center", va="center", fontsize=7.5
-            )
+            axis.text(column, row, "\n".join(shapes.entry(result).split()), ha="center", va="center", fontsize=7.5)
     axis.set_xticks(range(len(ratios[0])), list(next(iter(block.comparisons.values()))))
     axis.set_yticks(range(len(ratios)), list(block.comparisons))
     axis.tick_params(length=0, labelsize=8)

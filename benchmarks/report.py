@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from operator import itemgetter
 from typing import Any
 
 from .contest import Outcome, Result, Target
@@ -55,7 +56,9 @@ def _range(outcome: Outcome) -> str:
 
 def times(ratio: float | None) -> str:
     """How many times."""
-    return "-" if ratio is None else f"{ratio:.2f}"
+    if ratio is None:
+        return "-"
+    return f"{ratio:.2f}" if ratio < 100 else f"{ratio:.0f}"
 
 
 def _target(result: Result, name: str) -> str:
@@ -67,9 +70,9 @@ def _gflops(rate: float | None) -> str:
     return "-" if rate is None else f"{rate / 1e9:.3g}"
 
 
-def of_peak(rate: float | None, peak: float | None) -> str:
-    """Operations a second as a part of `peak`, which is in GFLOP/s."""
-    return f"{rate / 1e9 / peak:.0%}" if rate and peak else "-"
+def of_peak(part: float | None) -> str:
+    """A part of the peak."""
+    return "-" if part is None else f"{part:.0%}"
 
 
 def notes(result: Result) -> str:
@@ -101,23 +104,23 @@ def tall(result: Result) -> Table:
     return Table(result.comparison.title, header, rows)
 
 
-def wide(title: str, results: Sequence[Result], peak: float | None) -> Table:
-    """Many comparisons of the same two contenders, a row for each."""
+def wide(title: str, results: Sequence[Result]) -> Table:
+    """Many comparisons of the same two contenders, a row for each; the ratio beside what it would be at the peak."""
     names = [outcome.contender.name for outcome in results[0].outcomes]
     ours, peer = names
-    header = [""] + [f"{name} ms" for name in names] + ["ratio", "target"]
+    header = [""] + [f"{name} ms" for name in names] + ["ratio", "target", "at the peak"]
     header += [f"{name} GFLOP/s" for name in names] + ["of peak", "error", "note"]
     rows = []
     for result in results:
-        rates = [result.rate(name) for name in names]
         rows.append(
             [
                 result.comparison.title,
                 *(ms(outcome.median) for outcome in result.outcomes),
                 times(result.ratio(peer)),
                 _target(result, peer),
-                *map(_gflops, rates),
-                of_peak(rates[0], peak),
+                times(result.at_peak(peer)),
+                *(_gflops(result.rate(name)) for name in names),
+                of_peak(result.of_peak(ours)),
                 error(result[ours]),
                 notes(result),
             ]
@@ -125,27 +128,30 @@ def wide(title: str, results: Sequence[Result], peak: float | None) -> Table:
     return Table(title, header, rows)
 
 
-def cells(title: str, results: Sequence[Result], peak: float | None) -> Table:
+def cells(title: str, results: Sequence[Result]) -> Table:
     """Many comparisons, a row for each: our time an operation beside a yardstick's, and the times of all peers that
-    take part in any."""
+    take part in any, with what our ratio to them would be at the peak."""
     yardsticks = list(dict.fromkeys(name for result in results for name in result.comparison.efforts))
     peers = list(dict.fromkeys(name for result in results for name in result.comparison.targets))
     header = ["", "ms", "GFLOP/s", "of peak"]
     for name in yardsticks:
         header += [f"an operation / {name}", "target"]
     for name in peers:
-        header += [f"{name} ms", "ratio", "target"]
+        header += [f"{name} ms", "ratio", "target", f"{name} at the peak"]
     rows = []
     for result in results:
         ours, comparison = result.outcomes[0], result.comparison
-        rate = result.rate(ours.contender.name)
-        row = [comparison.title, ms(ours.median), _gflops(rate), of_peak(rate, peak)]
+        mine = ours.contender.name
+        row = [comparison.title, ms(ours.median), _gflops(result.rate(mine)), of_peak(result.of_peak(mine))]
         for name in yardsticks:
             aim = comparison.efforts.get(name)
             row += [times(result.effort(name)), f"<= {aim.ratio:g}"] if aim else ["", ""]
         for name in peers:
-            there = name in comparison.targets
-            row += [ms(result[name].median), times(result.ratio(name)), _target(result, name)] if there else [""] * 3
+            if name not in comparison.targets:
+                row += [""] * 4
+                continue
+            row += [ms(result[name].median), times(result.ratio(name)), _target(result, name)]
+            row.append(times(result.at_peak(name)))
         rows.append([*row, error(ours), notes(result)])
     return Table(title, [*header, "error", "note"], rows)
 
@@ -161,21 +167,27 @@ def memory(title: str, footprints: Sequence[Footprint]) -> Table:
 
 
 def headline(results: Sequence[Result]) -> Table:
-    """Each aim, and the ratio that is farthest from it, of all comparisons and contenders that it speaks of."""
-    found: dict[tuple[str, Target], list[float | None]] = {}
+    """Each aim and the ratio that is farthest from it, of all comparisons and contenders that it speaks of, beside what
+    that ratio would be at the peak."""
+    found: dict[tuple[str, Target], list[tuple[float | None, float | None]]] = {}
     for result in results:
+        comparison = result.comparison
         ours = [outcome.contender.name for outcome in result.outcomes if outcome.contender.ours]
-        for name, target in result.comparison.targets.items():
-            found.setdefault((">=", target), []).extend(result.ratio(name, mine) for mine in ours)
-        for name, target in result.comparison.efforts.items():
-            found.setdefault(("<=", target), []).append(result.effort(name))
+        for name, target in comparison.targets.items():
+            measured = [(result.ratio(name, mine), result.at_peak(name)) for mine in ours]
+            found.setdefault((">=", target), []).extend(measured)
+        for name, target in comparison.efforts.items():
+            found.setdefault(("<=", target), []).append((result.effort(name), None))
+        if comparison.part:
+            found.setdefault((">=", comparison.part), []).append((result.of_peak(ours[0]), 1.0))
     rows = []
     for (sign, target), ratios in found.items():
-        measured = [ratio for ratio in ratios if ratio is not None]
-        farthest = (min if sign == ">=" else max)(measured, default=None)
-        absent = f"{len(ratios) - len(measured)} of {len(ratios)} not measured" if len(measured) < len(ratios) else ""
-        rows.append([target.claim, times(farthest), f"{sign} {target.ratio:g}", absent])
-    return Table("Times as fast, the least of all measured", ["", "measured", "target", "note"], rows)
+        known = [(ratio, bound) for ratio, bound in ratios if ratio is not None]
+        farthest, bound = (min if sign == ">=" else max)(known, key=itemgetter(0), default=(None, None))
+        absent = f"{len(ratios) - len(known)} of {len(ratios)} not measured" if len(known) < len(ratios) else ""
+        rows.append([target.claim, times(farthest), f"{sign} {target.ratio:g}", times(bound), absent])
+    header = ["", "measured", "target", "at the peak", "note"]
+    return Table("Times as fast, the least of all measured", header, rows)
 
 
 def as_json(results: Mapping[str, Sequence[Result]]) -> dict[str, Any]:
@@ -185,6 +197,7 @@ def as_json(results: Mapping[str, Sequence[Result]]) -> dict[str, Any]:
             {
                 "title": result.comparison.title,
                 "flops": result.comparison.flops,
+                "peaks": result.peaks,
                 "contenders": [
                     {
                         "name": outcome.contender.name,

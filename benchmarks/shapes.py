@@ -99,31 +99,24 @@ def shapes(quick: bool) -> list[Comparison]:
     return [one for one in entries if one]
 
 
-def share(result: Result, peak: float | None) -> float | None:
-    """What part of the multiply-add peak (GFLOP/s, in float) ours reaches; in float64 the peak is half of that."""
-    ours = result.outcomes[0].contender
-    rate, halved = result.rate(ours.name), ours.options.get("dtype") == "float64"
-    return rate / 1e9 / (peak / 2 if halved else peak) if rate and peak else None
-
-
-def entry(result: Result | None, peak: float | None) -> str:
+def entry(result: Result | None) -> str:
     """How many times as fast as PyTorch, and the part of the peak; why not, where there is no such number."""
     if result is None:
         return "too long"
-    ratio, part = result.ratio(PEER), share(result, peak)
+    ratio, part = result.ratio(PEER), result.of_peak(result.outcomes[0].contender.name)
     if ratio is None:
         return next(outcome.status for outcome in result.outcomes if outcome.status not in ("timed", "withheld"))
-    return f"{ratio:.2f}" if part is None else f"{ratio:.2f} {part:3.0%}"
+    return f"{ratio:.2f}" if part is None else f"{ratio:.2f} {report.of_peak(part):>3}"
 
 
-def tables(results: Sequence[Result], peak: float | None, quick: bool) -> list[Table]:
+def tables(results: Sequence[Result], quick: bool) -> list[Table]:
     """A table a block; then what they do not say: the largest error, and everything that needs a note."""
     by_title = {result.comparison.title: result for result in results}
     made = []
     for block in blocks(quick):
         columns = list(next(iter(block.comparisons.values())))
         rows = [
-            [name, *(entry(by_title[one.title] if one else None, peak) for one in row.values())]
+            [name, *(entry(by_title[one.title] if one else None) for one in row.values())]
             for name, row in block.comparisons.items()
         ]
         made.append(Table(f"{block.title}: times as fast as {PEER}, part of the peak", ["", *columns], rows))

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterator
+from contextlib import ExitStack
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -128,6 +130,37 @@ class TestResult:
     def test_there_is_no_effort_where_no_operations_were_counted(self) -> None:
         assert self.result().effort("peer") is None
 
+    def beside_the_peak(self, ours: float | None = None, peer: float | None = None, **options: Any) -> Result:
+        """Rounds in which everything changes; `ours` and `peer` are operations of their own."""
+        one, two = Contender("ours", FAKE, options, flops=ours), Contender("peer", FAKE, options, flops=peer)
+        outcomes = [Outcome(one, seconds=[1.0, 2.0, 8.0]), Outcome(two, seconds=[4.0, 2.0, 8.0])]
+        work = Comparison("work", [one, two], {"oracle": contender("oracle")}, steps=1, flops=6.0)
+        return Result(work, outcomes, peaks=[12.0, 12.0, 1.0])
+
+    def test_parts_of_the_peak_are_medians_of_the_rounds(self) -> None:
+        result = self.beside_the_peak()
+        assert result.of_peak("ours") == 0.5  # of 1/2, 1/4, 3/4
+        assert result.of_peak("peer") == 0.25  # of 1/8, 1/4, 3/4
+        assert result.at_peak("peer") == 4.0  # of 8, 4, 4/3
+        assert result.at_peak("ours") == 2.0
+
+    def test_at_the_peak_the_operations_are_ours(self) -> None:
+        result = self.beside_the_peak(ours=3.0, peer=12.0)
+        assert (result.of_peak("ours"), result.of_peak("peer")) == (0.25, 0.5)
+        assert (result.at_peak("ours"), result.at_peak("peer")) == (4.0, 8.0)
+
+    def test_in_float64_the_peak_is_half(self) -> None:
+        result = self.beside_the_peak(dtype="float64")
+        assert (result.of_peak("ours"), result.at_peak("peer")) == (1.0, 2.0)
+
+    def test_without_peak_time_or_operations_there_is_no_part_of_it(self) -> None:
+        result = self.beside_the_peak()
+        result["peer"].seconds = []
+        assert (result.of_peak("peer"), result.at_peak("peer")) == (None, None)
+        result.peaks = []
+        assert (result.of_peak("ours"), result.at_peak("ours")) == (None, None)
+        assert self.result().of_peak("ours") is None
+
 
 class TestArena:
     def test_right_results_are_timed(self, arena: Arena) -> None:
@@ -218,6 +251,94 @@ class TestArena:
         oracles = {"oracle": contender("oracle"), "padded": contender("oracle", error=1.0)}
         result = arena.hold(Comparison("work", [contender("ours", ours=True), padded], oracles, steps=1))
         assert result["padded"].error == 0.0
+
+
+class TestPeak:
+    ours, peer = contender("ours", ours=True), contender("peer")
+
+    def work(self, *contenders: Contender, flops: float | None = 6.0) -> Comparison:
+        return replace(comparison(*contenders or (self.ours, self.peer)), flops=flops)
+
+    @pytest.fixture
+    def told(self) -> list[str]:
+        return []
+
+    @pytest.fixture
+    def opened(self, told: list[str]) -> Iterator[Callable[..., Arena]]:
+        with ExitStack() as stack:
+            settings = Settings(Turns(rounds=3, seconds=0.001), threads=1)
+            yield lambda **of: stack.enter_context(Arena(settings, told.append, peak=contender("peak", **of)))
+
+    @pytest.mark.parametrize("runs, at_the_peak", [(8, 2), (3, 1)])
+    def test_takes_turns_a_quarter_as_long(
+        self, opened: Callable[..., Arena], monkeypatch: pytest.MonkeyPatch, runs: int, at_the_peak: int
+    ) -> None:
+        calls: list[tuple[str, int]] = []
+
+        def clock(_: Arena, of: Contender) -> Callable[[int], float]:
+            return lambda runs: calls.append((of.name, runs)) or 0.25  # type: ignore[func-returns-value]
+
+        monkeypatch.setattr(contest, "_runs", lambda *_: runs)
+        monkeypatch.setattr(Arena, "_clock", clock)
+        result = opened().hold(self.work())
+        assert calls == [("peak", at_the_peak), ("ours", runs), ("peer", runs)] * 3
+        assert result.peaks == [4.0] * 3
+        assert [outcome.contender for outcome in result.outcomes] == [self.ours, self.peer]
+
+    def test_is_there_again_after_all_workers_ended(self, opened: Callable[..., Arena], told: list[str]) -> None:
+        arena = opened()
+        for _ in range(2):
+            assert len(arena.hold(self.work()).peaks) == 3
+            arena.clear()
+        assert told == ["work"] * 2
+
+    def test_is_not_measured_where_no_operations_are_counted(
+        self, opened: Callable[..., Arena], told: list[str]
+    ) -> None:
+        result = opened(breaks="build").hold(self.work(flops=None))
+        assert (result.peaks, len(result["ours"].seconds)) == ([], 3)
+        assert told == ["work"]
+
+    @pytest.mark.parametrize("at", ["build", "run", "exit at build", "exit at run"])
+    def test_that_breaks_is_told_and_everyone_timed(
+        self, opened: Callable[..., Arena], told: list[str], at: str
+    ) -> None:
+        result = opened(breaks=at).hold(self.work())
+        _, said = told
+        assert said.startswith("the peak is not measured, it failed: ")
+        assert ("ended with status 3" if "exit" in at else f"broke at {at}") in said
+        assert (result.peaks, result.of_peak("ours"), result.red) == ([], None, False)
+        assert [len(outcome.seconds) for outcome in result.outcomes] == [3, 3]
+
+    def test_goes_on_where_a_contender_breaks(self, opened: Callable[..., Arena]) -> None:
+        result = opened().hold(self.work(self.ours, contender("peer", breaks="run")))
+        assert (len(result.peaks), result["peer"].status) == (3, "failed")
+
+    def test_is_that_of_the_library(self, tmp_path: Path) -> None:
+        library, how = machine.build_peak(tmp_path)
+        if library is None and how == "not measured: there is no C++ compiler here":
+            pytest.skip(how)
+        assert library is not None, how
+        options: dict[str, Any] = {"library": str(library), "threads": 2}
+        subject = machine.MultiplyAdds(**options)
+        lanes = subject.steps_per_run / (2 * 2 * subject.STEPS)
+        assert lanes / 12 in (4, 8, 16)
+        # Each chain ends at its fixed point, x = (1/2 + seed) x + seed.
+        ends = [lanes * seed / (0.5 - seed) for seed in (0.001, 0.002)]
+        assert subject.run(1) == pytest.approx(sum(ends), rel=1e-4)
+        peak = Contender("multiply-adds", "benchmarks.machine:MultiplyAdds", options)
+        with Arena(Settings(Turns(2, 0.01, 0.0), threads=1), peak=peak) as arena:
+            assert min(arena.hold(self.work()).peaks) > 1e8
+
+    @pytest.mark.parametrize("compiler", ["", "false"])
+    def test_without_a_library_it_is_said_why(
+        self, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, compiler: str
+    ) -> None:
+        monkeypatch.setenv("CXX", compiler)
+        if not compiler:
+            monkeypatch.setenv("PATH", str(tmp_path))
+        why = "false could not compile peak.cpp" if compiler else "there is no C++ compiler here"
+        assert machine.build_peak(tmp_path) == (None, f"not measured: {why}")
 
 
 class TestProcess:

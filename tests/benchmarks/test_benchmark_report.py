@@ -3,6 +3,10 @@
 from __future__ import annotations
 
 import json
+import re
+from collections.abc import Sequence
+from dataclasses import replace
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -14,15 +18,23 @@ from benchmarks.report import Table
 
 FAKE = "tests.benchmarks.fakes:Fake"
 ORACLES = {"oracle": Contender("oracle", FAKE, {})}
+MEASURER = Contender("peak", FAKE, {})
 
 
-def result(ours: float | None, peer: float | None, title: str = "work", target: Target | None = None) -> Result:
+def result(
+    ours: float | None,
+    peer: float | None,
+    title: str = "work",
+    target: Target | None = None,
+    peaks: Sequence[float] = (),
+) -> Result:
     contenders = [Contender("ours", FAKE, {}, ours=True), Contender("peer", FAKE, {})]
     outcomes = [
         Outcome(one, seconds=[seconds] if seconds else [], error=2e-7, note="" if seconds else "absent")
         for one, seconds in zip(contenders, (ours, peer), strict=True)
     ]
-    return Result(Comparison(title, contenders, ORACLES, 1, 2e9, {"peer": target} if target else {}), outcomes)
+    targets = {"peer": target} if target else {}
+    return Result(Comparison(title, contenders, ORACLES, 1, 2e9, targets), outcomes, list(peaks))
 
 
 def cells(table: Table, row: int) -> dict[str, str]:
@@ -62,13 +74,14 @@ def test_tall_says_why_there_is_no_time() -> None:
 
 
 def test_wide_has_rates_and_their_part_of_the_peak() -> None:
-    row = cells(report.wide("Layers", [result(0.010, 0.025)], peak=400.0), 0)
-    assert (row["ours GFLOP/s"], row["peer GFLOP/s"], row["of peak"], row["ratio"]) == ("200", "80", "50%", "2.50")
+    row = cells(report.wide("Layers", [result(0.010, 0.025, peaks=[400e9])]), 0)
+    assert (row["ours GFLOP/s"], row["peer GFLOP/s"], row["of peak"]) == ("200", "80", "50%")
+    assert (row["ratio"], row["at the peak"]) == ("2.50", "5.00")
 
 
 def test_wide_says_why_there_is_no_time() -> None:
-    row = cells(report.wide("Layers", [result(0.010, None)], peak=None), 0)
-    assert (row["ratio"], row["of peak"], row["note"]) == ("-", "-", "peer: absent")
+    row = cells(report.wide("Layers", [result(0.010, None)]), 0)
+    assert (row["ratio"], row["at the peak"], row["of peak"], row["note"]) == ("-", "-", "-", "peer: absent")
 
 
 def test_headline_is_the_least_of_all() -> None:
@@ -77,8 +90,19 @@ def test_headline_is_the_least_of_all() -> None:
         [result(1, 4, target=aim), result(1, 2.5, target=aim), result(1, None, target=aim), result(1, 7, target=other)]
     )
     assert table.rows == [
-        ["all shapes", "2.50", ">= 3", "1 of 3 not measured"],
-        ["another", "7.00", ">= 2", ""],
+        ["all shapes", "2.50", ">= 3", "-", "1 of 3 not measured"],
+        ["another", "7.00", ">= 2", "-", ""],
+    ]
+
+
+def test_headline_has_the_bound_of_the_least_and_the_part_of_the_peak() -> None:
+    aim, part = Target(3, "fast"), Target(0.65, "near the peak")
+    results = [result(1, 4, target=aim, peaks=[4e9]), result(1, 2, target=aim, peaks=[3e9])]
+    for one in results:
+        one.comparison = replace(one.comparison, part=part)
+    assert report.headline(results).rows == [
+        ["fast", "2.00", ">= 3", "3.00", ""],
+        ["near the peak", "0.50", ">= 0.65", "1.00", ""],
     ]
 
 
@@ -94,23 +118,23 @@ def effort(ours: float | None, plain: float, peer: float | None) -> Result:
     ]
     targets = {"peer": Target(8, "faster")} if peer else {}
     aim = {"plain": Target(1.3, "as cheap")}
-    return Result(Comparison("cell", contenders, ORACLES, 1, 2e9, targets, aim), outcomes)
+    return Result(Comparison("cell", contenders, ORACLES, 1, 2e9, targets, aim), outcomes, [400e9])
 
 
 def test_cells_have_the_time_of_an_operation_and_every_peer() -> None:
-    table = report.cells("Cells", [effort(0.01, 0.01, 0.09), effort(0.01, 0.02, None)], peak=400.0)
+    table = report.cells("Cells", [effort(0.01, 0.01, 0.09), effort(0.01, 0.02, None)])
     assert cells(table, 0) == {
         "": "cell", "ms": "10", "GFLOP/s": "200", "of peak": "50%", "an operation / plain": "2.00", "target": ">= 8",
-        "peer ms": "90", "ratio": "9.00", "error": "2e-07", "note": "",
+        "peer ms": "90", "ratio": "9.00", "peer at the peak": "18.00", "error": "2e-07", "note": "",
     }  # fmt: skip
     assert list(table.header).count("target") == 2
     assert cells(table, 1)["an operation / plain"] == "1.00"
-    assert (cells(table, 1)["peer ms"], cells(table, 1)["ratio"]) == ("", "")
+    assert [cells(table, 1)[column] for column in ("peer ms", "ratio", "peer at the peak")] == [""] * 3
 
 
 def test_headline_is_the_most_effort_of_all() -> None:
     results = [effort(0.01, 0.01, None), effort(0.01, 0.02, None), effort(None, 0.02, None)]
-    assert report.headline(results).rows == [["as cheap", "2.00", "<= 1.3", "1 of 3 not measured"]]
+    assert report.headline(results).rows == [["as cheap", "2.00", "<= 1.3", "-", "1 of 3 not measured"]]
 
 
 def test_memory_says_megabytes() -> None:
@@ -125,21 +149,23 @@ def test_arithmetic_of_memory() -> None:
 
 
 def test_json_keeps_every_round() -> None:
-    (entry,) = json.loads(json.dumps(report.as_json({"case": [result(0.5, 1.0)]})))["case"]
+    (entry,) = json.loads(json.dumps(report.as_json({"case": [result(0.5, 1.0, peaks=[5e9])]})))["case"]
     assert [one["seconds"] for one in entry["contenders"]] == [[0.5], [1.0]]
     assert entry["contenders"][1]["ratio"] == 2.0
+    assert entry["peaks"] == [5e9]
 
 
-def test_the_peak_is_measured() -> None:
-    rate, how = machine.peak(threads=1)
-    assert rate is not None, how
-    assert rate > 1
+def test_the_peak_is_said_with_its_spread() -> None:
+    results = [result(1, 2, peaks=[200e9]), result(1, 2, peaks=[300e9]), result(1, 2, peaks=[211e9]), result(1, 2)]
+    assert command._peak(results, MEASURER, "so") == "211 GFLOP/s in the median, 200 to 300 (so)"
 
 
-def test_without_a_compiler_the_peak_is_said_to_be_unknown(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    monkeypatch.delenv("CXX", raising=False)
-    monkeypatch.setenv("PATH", str(tmp_path))
-    assert machine.peak(threads=1) == (None, "not measured: there is no C++ compiler here")
+def test_why_there_is_no_peak_is_said() -> None:
+    counted = [result(1, 2)]
+    uncounted = [replace(one, comparison=replace(one.comparison, flops=None)) for one in counted]
+    assert command._peak(uncounted, MEASURER, "so") == "not measured: nothing here counts operations"
+    assert command._peak(counted, None, "not measured: no compiler") == "not measured: no compiler"
+    assert command._peak(counted, MEASURER, "so").startswith("not measured: it failed")
 
 
 @pytest.fixture
@@ -149,11 +175,12 @@ def fake_case(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Path:
     def case(quick: bool) -> list[Comparison]:
         error = float((tmp_path / "error").read_text())
         contenders = [Contender("ours", FAKE, {}, ours=True), Contender("peer", FAKE, {"error": error})]
-        return [Comparison("work", contenders, ORACLES, 1, targets={"peer": Target(2, "aim")})]
+        return [Comparison("work", contenders, ORACLES, 1, 2e9, {"peer": Target(2, "aim")})]
 
     monkeypatch.setitem(command.TIMED, "stock", case)
     monkeypatch.setattr(command, "RESULTS", tmp_path / "results")
-    monkeypatch.setattr(machine, "peak", lambda threads: (100.0, "a test"))
+    monkeypatch.setattr(machine, "build_peak", lambda folder: (folder, "a test"))
+    monkeypatch.setattr(command, "_multiply_adds", lambda library, threads: MEASURER)
     return tmp_path
 
 
@@ -162,7 +189,7 @@ def test_the_command_writes_what_it_measured(fake_case: Path, capsys: pytest.Cap
     page = fake_case / "page.md"
     assert command.main(["--only", "stock", "--quick", "--threads", "1", "--markdown", str(page)]) == 0
     printed = capsys.readouterr().out
-    assert "multiply-add peak: 100 GFLOP/s (a test)" in printed
+    assert re.search(r"^multiply-add peak: \d+ GFLOP/s in the median, \d+ to \d+ \(a test\)$", printed, re.MULTILINE)
     assert "aim" in printed
     results = fake_case / "results"
     content = json.loads((results / "stock-quick.json").read_text())

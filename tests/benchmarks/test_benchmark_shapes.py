@@ -13,19 +13,23 @@ from benchmarks import machine, plot, shapes
 from benchmarks.cases import layer_flops
 from benchmarks.contest import Comparison, Contender, Outcome, Result
 from benchmarks.report import Table
-from benchmarks.shapes import BATCHES, LONG, MOST, STEPS, UNITS, Block, entry, share
+from benchmarks.shapes import BATCHES, LONG, MOST, STEPS, UNITS, Block, entry
 
 FAKE = "tests.benchmarks.fakes:Fake"
 
 
 def measured(
-    comparison: Comparison, ours: float | None = 1.0, peer: float | None = 2.0, status: str = "wrong"
+    comparison: Comparison,
+    ours: float | None = 1.0,
+    peer: float | None = 2.0,
+    status: str = "wrong",
+    peak: float | None = None,
 ) -> Result:
     outcomes = [
         Outcome(one, seconds=[seconds], error=3e-7) if seconds else Outcome(one, status, note=f"{status}: why")  # type: ignore[arg-type]
         for one, seconds in zip(comparison.contenders, (ours, peer), strict=True)
     ]
-    return Result(comparison, outcomes)
+    return Result(comparison, outcomes, [peak] if peak else [])
 
 
 def rows(table: Table) -> dict[str, dict[str, str]]:
@@ -93,25 +97,17 @@ def test_variations_are_what_they_are_called() -> None:
 
 def test_an_entry_is_the_ratio_and_the_part_of_the_peak() -> None:
     comparison = replace(shapes.shapes(quick=True)[0], flops=5e9)
-    assert entry(measured(comparison, ours=0.1, peer=0.25), peak=100.0) == "2.50 50%"
-    assert entry(measured(comparison, ours=0.1, peer=0.25), peak=None) == "2.50"
-
-
-def test_in_float64_the_peak_is_half() -> None:
-    (exact,) = (
-        one
-        for one in shapes.shapes(quick=True)
-        if one.title.startswith("LSTM in float64, forward") and "H=64" in one.title
-    )
-    assert share(measured(replace(exact, flops=5e9), ours=0.1), peak=100.0) == 1.0
+    assert entry(measured(comparison, ours=0.1, peer=0.25, peak=100e9)) == "2.50 50%"
+    assert entry(measured(comparison, ours=0.1, peer=0.25, peak=1e12)) == "2.50  5%"
+    assert entry(measured(comparison, ours=0.1, peer=0.25)) == "2.50"
 
 
 @pytest.mark.parametrize("ours, peer", [(None, 1.0), (1.0, None), (None, None)])
 @pytest.mark.parametrize("status", ["wrong", "failed"])
 def test_an_entry_says_why_there_is_no_ratio(ours: float | None, peer: float | None, status: str) -> None:
     comparison = shapes.shapes(quick=True)[0]
-    assert entry(measured(comparison, ours, peer, status), peak=100.0) == status
-    assert entry(None, peak=100.0) == "too long"
+    assert entry(measured(comparison, ours, peer, status, peak=100e9)) == status
+    assert entry(None) == "too long"
 
 
 def test_tables_hold_every_result() -> None:
@@ -119,7 +115,7 @@ def test_tables_hold_every_result() -> None:
     slower, broken = 0, len(results) - 1
     results[slower] = measured(results[slower].comparison, ours=2.0, peer=1.0)
     results[broken] = measured(results[broken].comparison, peer=None, status="failed")
-    *made, summary = shapes.tables(results, None, quick=True)
+    *made, summary = shapes.tables(results, quick=True)
     entries = [cell for table in made for row in table.rows for cell in row[1:]]
     assert entries == ["0.50", *["2.00"] * (len(results) - 2), "failed"]
     said = {name: of["note"] for name, of in rows(summary).items()}
@@ -132,7 +128,7 @@ def test_tables_hold_every_result() -> None:
 
 def test_what_is_too_long_stands_in_its_place() -> None:
     results = [measured(comparison) for comparison in shapes.shapes(quick=False)]
-    table = rows(shapes.tables(results, None, quick=False)[2])
+    table = rows(shapes.tables(results, quick=False)[2])
     assert table["B=256"]["H=1024"] == "too long"
     assert table["B=1"]["H=1024"] == "2.00"
 
@@ -154,7 +150,7 @@ def fake_shapes(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Path:
     monkeypatch.setattr(shapes, "PASSES", shapes.PASSES[:1])
     monkeypatch.setattr(shapes, "TURNS", replace(shapes.TURNS, rounds=1, seconds=0.001))
     monkeypatch.setattr(command, "RESULTS", tmp_path / "results")
-    monkeypatch.setattr(machine, "peak", lambda threads: (100.0, "a test"))
+    monkeypatch.setattr(machine, "build_peak", lambda folder: (None, "not measured: a test"))
     return tmp_path
 
 
@@ -166,6 +162,7 @@ def test_the_command_measures_shapes(
     page = fake_shapes / "page.md"
     assert command.main(["--only", "shapes", "--threads", "1", "--markdown", str(page)]) == status
     printed = capsys.readouterr().out
+    assert "multiply-add peak: not measured: a test\n" in printed
     (line,) = (line for line in printed.splitlines() if line.startswith("B=1"))
     assert line.endswith("too long")
     assert ("wrong" in line) == bool(status)
@@ -178,15 +175,15 @@ def test_the_command_measures_shapes(
 
 
 def test_the_map_says_what_the_table_says(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    results = [measured(comparison) for comparison in shapes.shapes(quick=True)]
+    results = [measured(comparison, peak=100e9) for comparison in shapes.shapes(quick=True)]
     results[3] = measured(results[3].comparison, ours=None)
     written: list[str] = []
     said = plot._map
     monkeypatch.setattr(
         plot, "_map", lambda axis, *rest: (said(axis, *rest), written.extend(t.get_text() for t in axis.texts))[0]
     )
-    plot.maps(results, 100.0, tmp_path / "map.png", quick=True)
-    table = [cell for table in shapes.tables(results, 100.0, quick=True)[:-1] for row in table.rows for cell in row[1:]]
+    plot.maps(results, tmp_path / "map.png", quick=True)
+    table = [cell for table in shapes.tables(results, quick=True)[:-1] for row in table.rows for cell in row[1:]]
     assert [text.split() for text in written] == [cell.split() for cell in table]
 
 
@@ -201,6 +198,6 @@ def test_growth_and_shapes_run_by_name_only(monkeypatch: pytest.MonkeyPatch, tmp
     monkeypatch.setattr(command, "_tables", lambda *of: [])
     monkeypatch.setattr(command.memory, "footprints", lambda *of: [])
     monkeypatch.setattr(command, "RESULTS", tmp_path)
-    monkeypatch.setattr(machine, "peak", lambda threads: (None, "a test"))
+    monkeypatch.setattr(machine, "build_peak", lambda folder: (None, "not measured: a test"))
     command.main(["--threads", "1"])
     assert ran == ["stock", "ragged", "layers", "cells", "inference"]
