@@ -6,7 +6,6 @@ import json
 import re
 from collections.abc import Sequence
 from dataclasses import replace
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
