@@ -91,8 +91,8 @@ class Comparison:
         flops: multiply-adds times two in one run; None where the work is more than a layer.
         targets: what we aim at, by the contender's name.
         efforts: how many times as long as a contender's an operation of ours may take, by the contender's name.
-        part: of the multiply-add peak that ours shall reach.
         turns: None is those of the settings.
+        part: of the multiply-add peak that ours shall reach.
     """
 
     title: str
@@ -102,8 +102,8 @@ class Comparison:
     flops: float | None = None
     targets: Mapping[str, Target] = field(default_factory=dict)
     efforts: Mapping[str, Target] = field(default_factory=dict)
-    part: Target | None = None
     turns: Turns | None = None
+    part: Target | None = None
 
 
 Status = Literal["timed", "missing", "withheld", "wrong", "failed"]

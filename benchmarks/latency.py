@@ -12,6 +12,7 @@ import argparse
 import sys
 import time
 from collections.abc import Callable, Sequence
+from typing import Any
 
 import numpy as np
 import torch
@@ -49,7 +50,8 @@ def _module(kind: type[torch.nn.LSTM]) -> Callable[[torch.nn.LSTM, int], Step]:
         def step(x: np.ndarray) -> np.ndarray:
             nonlocal state
             y, state = module(torch.from_numpy(x)[None], state)
-            return y[0].numpy()
+            found: np.ndarray = y[0].numpy()
+            return found
 
         return step
 
@@ -64,7 +66,8 @@ def _cell(reference: torch.nn.LSTM, batch: int) -> Step:
     def step(x: np.ndarray) -> np.ndarray:
         nonlocal state
         state = cell(torch.from_numpy(x), state)
-        return state[0].numpy()
+        found: np.ndarray = state[0].numpy()
+        return found
 
     return step
 
@@ -76,7 +79,7 @@ def _onnx(reference: torch.nn.LSTM, batch: int) -> Step:
 
     D, H = reference.input_size, reference.hidden_size
 
-    def reordered(tensor: torch.Tensor) -> np.ndarray:
+    def reordered(tensor: Any) -> np.ndarray:
         i, f, g, o = tensor.detach().chunk(4)  # torch's order; ONNX has i, o, f, c
         return torch.cat([i, o, f, g]).numpy()
 
@@ -100,7 +103,8 @@ def _onnx(reference: torch.nn.LSTM, batch: int) -> Step:
     def step(x: np.ndarray) -> np.ndarray:
         nonlocal h, c
         h, c = session.run(None, {"X": x[None], "h": h, "c": c})
-        return h[0]
+        found: np.ndarray = h[0]
+        return found
 
     return step
 
