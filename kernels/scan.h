@@ -267,8 +267,9 @@ void forward(const Call& call, const Kernels<T>& kernels) {
   Carver carver(shared.take(counter.used()));
   const Matrices<T> matrices(layout, false, carver);
   const std::unique_ptr<Meeting[]> meetings(new Meeting[call.threads]);
+  const long working = Division<T>(layout, matrices, call.threads).threads();  // the others are not woken
   bool enough = true;
-  run_team(call.threads, [&](const Team& team) {
+  run_team(int(working), [&](const Team& team) {
     const Division<T> division(layout, matrices, team.size);
     if (team.rank == 0) enough = division.take(meetings.get(), false, blocks);  // the thread that calls
     matrices.pack(layout, kernels.derive, team);
