@@ -101,7 +101,7 @@ class Bidirectional(keras.layers.Bidirectional):  # type: ignore[misc]
         if initial_state is None:
             return [layer.get_initial_state(sequences.shape[0]) for layer in layers]
         given = [keras.ops.convert_to_tensor(state, dtype=self.compute_dtype) for state in initial_state]
-        return list(_halves(given))
+        return list(_halves(loop.for_every_row(given, sequences)))
 
     def request(
         self, sequences: Tensor, initial: Sequence[Sequence[Tensor]], mask: Tensor | None, training: bool = False

@@ -83,7 +83,7 @@ def boolean_mask(mask: Any, sequences: Tensor) -> Tensor | None:
     """The mask of sequences (batch, steps, features) as (batch, steps) bool.
 
     Args:
-        mask: None, or (batch, steps) or (batch, steps, 1) of any dtype, or a list of one such mask.
+        mask: None, or (batch, steps) or (batch, steps, 1) of any dtype, or a list of one such mask; one row serves all.
 
     Raises:
         ValueError: the mask has another shape.
@@ -94,9 +94,17 @@ def boolean_mask(mask: Any, sequences: Tensor) -> Tensor | None:
         return None
     tensor: Tensor = keras.ops.convert_to_tensor(mask)
     expected = tuple(sequences.shape[:2])
+    if tensor.dim() in (2, 3) and tensor.shape[0] == 1:
+        tensor = tensor.expand(expected[0], *tensor.shape[1:])
     if tuple(tensor.shape) not in (expected, (*expected, 1)):
         raise ValueError(f"mask has the shape {tuple(tensor.shape)}; expected (batch, steps) = {expected}")
     return tensor.reshape(expected).to(torch.bool)
+
+
+def for_every_row(states: Sequence[Tensor], sequences: Tensor) -> list[Tensor]:
+    """States (batch, units) for sequences (batch, steps, features); one row serves all, as in Keras."""
+    batch = sequences.shape[0]
+    return [state.expand(batch, -1) if state.dim() == 2 and state.shape[0] == 1 else state for state in states]
 
 
 def request(

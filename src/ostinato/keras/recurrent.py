@@ -181,6 +181,8 @@ class Recurrent:
         if way == "keras":
             sequences = self.step_inputs(sequences, training)
             return super().inner_loop(sequences, states, mask, training=training)  # type: ignore[misc]
+        if loop.ON_TORCH:
+            states = loop.for_every_row(states, sequences)
         if way == "shapes":
             return loop.shapes(self, sequences, states)
         if way == "bounded":
