@@ -90,13 +90,17 @@ def stock(quick: bool) -> list[Comparison]:
 
 
 def ragged(quick: bool) -> list[Comparison]:
-    """Forward and backward of a bidirectional LSTM(64) over reviews of unlike length, padding never wanted."""
+    """Forward and backward of a bidirectional LSTM(64) over reviews of unlike length, padding never wanted.
+
+    Beside it runs an unpadded batch of as many steps and rows, all of one length, for the time of an operation.
+    """
     lengths, origin = review_lengths(batch=64, longest=400)
     shape = {"input_size": 64, "hidden_size": 64, "batch": 64, "steps": 400, "lengths": lengths}
     layer = {**shape, "kind": "LSTM", "bidirectional": True}
     packed = {**layer, "packed": True}
     ours, *backends = _keras(KERAS_BIDIRECTIONAL, shape)
-    padded = "PyTorch padded"
+    even = {**layer, "steps": round(sum(lengths) / 64), "lengths": None}
+    padded, unpadded = "PyTorch padded", "ostinato.nn, all of one length"
     claim = "Ragged bidirectional LSTM(64), against the best peer"
     return [
         Comparison(
@@ -107,15 +111,21 @@ def ragged(quick: bool) -> list[Comparison]:
                 _torch(TORCH_LAYER, layer, padded, oracle="padded"),
                 _torch(TORCH_LAYER, packed, "PyTorch packed"),
                 *backends,
+                replace(_ours(TORCH_LAYER, even, unpadded), ours=False, oracle=unpadded, flops=layer_flops(even)),
             ],
             # The padded backward direction starts in the padding: another result, with an oracle of its own.
-            {"oracle": _oracle(TORCH_LAYER, packed), "padded": _oracle(TORCH_LAYER, layer)},
+            {
+                "oracle": _oracle(TORCH_LAYER, packed),
+                "padded": _oracle(TORCH_LAYER, layer),
+                unpadded: _oracle(TORCH_LAYER, even),
+            },
             steps=400,
             flops=layer_flops(packed),
             targets={
                 **dict.fromkeys([padded, *KERAS_BACKENDS.values()], Target(6, claim)),
                 "PyTorch packed": Target(20, "Ragged bidirectional LSTM(64), against packed PyTorch"),
             },
+            efforts={unpadded: Target(1.1, "Time of an operation of the ragged batch, against one of one length")},
         )
     ]
 

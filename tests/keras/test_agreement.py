@@ -5,28 +5,13 @@ from __future__ import annotations
 import itertools
 from typing import Any
 
-import keras
 import numpy as np
 import pytest
 
 from ostinato.cells import ACTIVATIONS
-from ostinato.keras import layers
 from ostinato.scan import watch
 
-from .pairs import (
-    BATCH,
-    FEATURES,
-    KINDS,
-    MASKS,
-    STEPS,
-    UNITS,
-    assert_same,
-    everything,
-    initial_state,
-    pair,
-    sequences,
-    states_of,
-)
+from .pairs import KINDS, MASKS, STEPS, assert_same, everything, initial_state, pair, sequences, states_of
 
 BOTH = (False, True)
 
@@ -167,16 +152,6 @@ def test_one_row_of_states_and_mask_serves_all(kind: str, mask: str) -> None:
         ours, stock = pair(kind, return_sequences=return_sequences, return_state=True)
         initial = [state[:1] if of_states else state for state in initial_state(states_of(kind))]
         assert_same(*(everything(one, sequences(), initial, mask=one_row) for one in (ours, stock)))
-
-
-def test_one_row_of_states_serves_both_directions() -> None:
-    both = (layers, keras.layers)
-    ours, stock = (one.Bidirectional(one.LSTM(UNITS, dtype="float64"), dtype="float64") for one in both)
-    initial = [state[:1] for state in initial_state(4)]
-    for one in (ours, stock):
-        one.build((BATCH, STEPS, FEATURES))
-    ours.set_weights(stock.get_weights())
-    assert_same(*(everything(one, sequences(), initial) for one in (ours, stock)))
 
 
 @pytest.mark.parametrize("kind", KINDS)

@@ -160,3 +160,11 @@ def test_masks_and_shapes_of_the_outputs(merge_mode: str | None) -> None:
         assert len(masks) == len(outputs)
         expected = [out.dim() == 3 for out in outputs]
         assert [mask is not None for mask in masks] == expected
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("mask", ["none", "holes"])
+def test_one_row_of_states_and_mask_serves_all(kind: str, mask: str) -> None:
+    one_row = None if MASKS[mask] is None else MASKS[mask][2:3]
+    initial = [state[:1] for state in initial_state(2 * states_of(kind))]
+    assert_same(*(everything(one, sequences(), initial, mask=one_row) for one in wrapped(kind, "concat")))

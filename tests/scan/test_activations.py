@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from ostinato.cells import ACTIVATIONS, CELLS
-from ostinato.scan import watch
+from ostinato.scan import Weights, scan, watch
 
 from .problems import Problem, assert_close, error, evaluate, oracle, tensors
 
@@ -65,3 +65,16 @@ def test_slopes_at_the_kink_are_the_references(name: str, engine: str) -> None:
     given = {key: t * 0 if key in ("x", "h0") else t for key, t in tensors(problem).items()}
     want = evaluate(problem, given, "reference")
     assert_close(evaluate(problem, given, engine), want, torch.float64, problem.T)
+
+
+@pytest.mark.parametrize("name, least", [("sigmoid", 0.0), ("tanh", -1.0)])
+def test_sigmoid_and_tanh_stay_in_their_range_and_within_four_units_in_the_last_place(
+    name: str, least: float, engine: str
+) -> None:
+    x = torch.cat([sign * torch.logspace(-6, 1.9, 20_000) for sign in (1, -1)])
+    weights = Weights(W=torch.ones(1, 1), U=torch.zeros(1, 1))
+    y, _ = scan(CELLS["elman"], x.view(-1, 1, 1), [weights], activations={"phi": name}, backend=engine)
+    got, want = y.flatten(), getattr(torch, name)(x.double())
+    unit = torch.nextafter(want.float().abs(), torch.tensor(torch.inf)).double() - want.float().abs().double()
+    assert ((got.double() - want).abs() <= 4 * unit).all()
+    assert got.min() >= least and got.max() <= 1

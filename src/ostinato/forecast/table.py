@@ -150,7 +150,7 @@ def _parsed(path: Path) -> pd.DataFrame:
         raise InputError(f"{path} is empty; expected a header and rows") from None
     except UnicodeError:
         raise InputError(f"{path} is not a CSV file in UTF-8; save the table as CSV, UTF-8") from None
-    except pd.errors.ParserError as error:
+    except _UNREADABLE as error:
         fields = re.search(r"Expected (\d+) fields in line (\d+), saw (\d+)", str(error))
         if fields:
             expected, line, saw = fields.groups()
@@ -158,8 +158,6 @@ def _parsed(path: Path) -> pd.DataFrame:
                 f"{path} has {saw} fields in line {line}, and {expected} in those before; the first line must be the "
                 "header: remove what stands above it, or put cells with a comma in quotes"
             ) from None
-        raise InputError(f"{path} is not a CSV file that can be read: {' '.join(str(error).split())}") from None
-    except _UNREADABLE as error:
         raise InputError(f"{path} is not a CSV file that can be read: {' '.join(str(error).split())}") from None
     except OSError as error:
         raise InputError(f"{path} cannot be read: {error.strerror or error}") from None
