@@ -20,7 +20,7 @@ struct Kernels {
 // For how many steps the products of the input are made at once: where the rows of one are too few to fill a tile.
 template <class T>
 long steps_ahead(const Layout<T>& layout, long rows) {
-  if (layout.program.clock_state >= 0 || layout.call.reach) return 1;
+  if (layout.partial()) return 1;
   return std::clamp(4 * tile_rows(kMostVectors) / rows, 1L, layout.call.steps);
 }
 
@@ -36,6 +36,8 @@ struct Scratch {
   char* awake;
   T *inputs, *input, *input_gradient, *sequences, *sequence_gradients, *products, *state, *carry, *means, *gradient;
   T* column_gradients;
+  Half* splits;  // of each thread so many
+  long splits_size;
 
   Scratch(const Layout<T>& layout, long rows, int threads, bool backward, Carver& carver) {
     const Program& program = layout.program;
@@ -56,7 +58,21 @@ struct Scratch {
     carry = carver.array<T>((program.vectors ? rows : threads) * program.carries * layout.width);
     means = carver.array<T>(rows * program.means);
     gradient = carver.array<T>(backward ? rows * program.states * layout.width : 0);
+    splits_size = 0;
+    for (int p = 0; p < program.products && layout.parts && !backward; ++p)
+      for (int k = 0; k < program.product[p].terms; ++k) {
+        const int vector = program.product[p].term[k].vector;
+        splits_size += Splits<T>::size(layout.parts, rows * (vector ? 1 : steps), layout.size_of(vector));
+      }
+    for (int r = 0; r < program.returns && layout.parts && backward; ++r)
+      for (int k = 0; k < program.returned[r].count; ++k)
+        splits_size += Splits<T>::size(layout.parts, rows * (program.returned[r].vector ? 1 : behind),
+                                       layout.rows_of(program.returned[r].matrix[k]));
+    splits = carver.array<Half>(threads * splits_size);
   }
+
+  // The splits of a thread of the crew.
+  Splits<T> splits_of(const Team& crew) const { return Splits<T>(splits + crew.rank * splits_size); }
 
   Rows<T> rows(const Layout<T>& layout, const Matrices<T>& matrices, const Team& crew) const {
     const Program& program = layout.program;
@@ -161,12 +177,13 @@ template <class T>
 class Ahead {
  public:
   Ahead(const Layout<T>& layout, const Matrices<T>& matrices, const Scratch<T>& scratch, const Block& block,
-        const Team& crew)
+        const Team& crew, Splits<T>& splits)
       : layout_(layout),
         matrices_(matrices),
         scratch_(scratch),
         block_(block),
         crew_(crew),
+        splits_(splits),
         mine_(block.share(crew, layout.together)),
         steps_(steps_ahead(layout, block.count)) {}
 
@@ -191,6 +208,7 @@ class Ahead {
                     j < alive ? layout_.of(layout_.call.x, t, block_.row(j)) : nullptr, layout_.call.input_size);
     }
     crew_.wait();
+    splits_.forget();
     for (int p = 0; p < program.products; ++p) {
       const Product& product = program.product[p];
       if (!serves(product)) continue;
@@ -198,7 +216,7 @@ class Ahead {
       if (product.terms > 1) operands[1] = scratch_.operand(layout_, product.term[1].vector);
       const Range input[kTerms] = {{0, operands[0].count}, {0, 0}};
       multiply(matrices_.product[p], product.terms, operands, steps * block_.count,
-               scratch_.products + product.column * layout_.width, row, false, input, crew_);
+               scratch_.products + product.column * layout_.width, row, false, input, crew_, splits_);
     }
   }
 
@@ -207,6 +225,7 @@ class Ahead {
   const Scratch<T>& scratch_;
   const Block& block_;
   const Team& crew_;
+  Splits<T>& splits_;
   const Range mine_;
   const long steps_;
 };
@@ -216,11 +235,12 @@ template <class T>
 class Behind {
  public:
   Behind(const Layout<T>& layout, const Matrices<T>& matrices, const Scratch<T>& scratch, const Block& block,
-         const Team& crew)
+         const Team& crew, Splits<T>& splits)
       : layout_(layout),
         scratch_(scratch),
         block_(block),
         crew_(crew),
+        splits_(splits),
         mine_(block.share(crew, layout.together)),
         steps_(steps_behind(layout, block.count)) {
     for (int r = 0; r < layout.program.returns; ++r)
@@ -244,8 +264,9 @@ class Behind {
     for (int k = 0; k < back_->count; ++k)
       operands[k] = {scratch_.column_gradients + k * layout_.width, row, layout_.rows_of(back_->matrix[k])};
     crew_.wait();
+    splits_.forget();
     multiply(*matrix_, back_->count, operands, steps * block_.count, scratch_.input_gradient, layout_.input_width, false,
-             nullptr, crew_);
+             nullptr, crew_, splits_);
     crew_.wait();
     for (long i = 0; i < steps; ++i)
       put(number + i, scratch_.input_gradient + i * block_.count * layout_.input_width);
@@ -277,6 +298,7 @@ class Behind {
   const Scratch<T>& scratch_;
   const Block& block_;
   const Team& crew_;
+  Splits<T>& splits_;
   const Range mine_;
   const long steps_;
   const Return* back_ = nullptr;

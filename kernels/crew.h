@@ -23,7 +23,7 @@ struct Meeting {
 template <class T>
 long crews_of(const Layout<T>& layout, const Matrices<T>& matrices, long threads) {
   const long rows = std::min(matrices.bytes() >> 19, 32L);
-  if (layout.program.clock_state >= 0 || layout.call.reach) return threads;
+  if (layout.partial()) return threads;
   if (rows == 0) return std::min(threads, layout.groups());
   return std::clamp(layout.call.batch / rows, 1L, threads);
 }

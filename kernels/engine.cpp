@@ -67,11 +67,18 @@ void stream_step(void* memory, bool is_double, long number) {
 #define OSTINATO_TEXT(name) #name
 #define OSTINATO_NAME(name) OSTINATO_TEXT(name)
 
+constexpr Engine engine_of(const char* name) {
+  return {name, OSTINATO_FLAGS, kCells, cells, lanes_of, run_forward, run_backward, stream_size, open_stream, stream_step};
+}
+
 }  // namespace
 
 extern const Engine engine;
-const Engine engine = {OSTINATO_NAME(OSTINATO_SET), OSTINATO_FLAGS, kCells, cells, lanes_of, run_forward,
-                       run_backward, stream_size, open_stream, stream_step};
+constexpr Engine engine = engine_of(OSTINATO_NAME(OSTINATO_SET));
+#if defined(__AVX512F__)
+extern const Engine tiles_engine;  // whose calls have their products on the matrix unit
+constexpr Engine tiles_engine = engine_of("amx");
+#endif
 
 }  // namespace OSTINATO_SET
 }  // namespace ostinato

@@ -12,6 +12,8 @@ constexpr long kChunk = 384 / kMostVectors;
 constexpr long kGroup = tile_rows(kMostVectors);
 // Entries of the vectors at a time: with those of a chunk they stay in the second-level cache.
 constexpr long kBand = 256 / kGroup * kGroup;
+// Tokens in a chunk for the matrix unit.
+constexpr long kSplitChunk = 128;
 // Numbers that the sums over several ranges of tokens may take.
 constexpr long kSums = 1 << 20;
 
@@ -77,7 +79,10 @@ class WeightGradient {
   long panels() const { return panels_.count; }
 
   // How much room `sum` needs for a chunk.
-  long packed_size() const { return kChunk * (panels_.vectors * lanes<Vector<T>> + rounded(depth_, kGroup)); }
+  long packed_size() const {
+    if (layout_.parts) return (left_size() + panels_.vectors * tiles_deep(kSplitChunk) * layout_.parts * kTile) / 2;
+    return kChunk * (panels_.vectors * lanes<Vector<T>> + rounded(depth_, kGroup));
+  }
 
   // One range of tokens, for panels first..last.
   void sum(long split, long first, long last, T* packed) const {
@@ -87,6 +92,14 @@ class WeightGradient {
     for (long row = 0; row <= depth_; ++row) std::memset(sums + row * columns_ + begin, 0, (end - begin) * sizeof(T));
     long t = 0;
     while (t + 1 < layout_.call.steps && layout_.tokens_before(t + 1) <= from) ++t;
+    if constexpr (kTiles<T>) {
+      using Sum = void (WeightGradient::*)(long, long, long, long, long, T*, Half*) const;
+      const Sum run = layout_.parts == 3   ? &WeightGradient::template sum_split<3>
+                      : layout_.parts == 2 ? &WeightGradient::template sum_split<2>
+                                           : &WeightGradient::template sum_split<1>;
+      if (layout_.parts)
+        return (this->*run)(from, to, t, panels_.first(first), panels_.first(last), sums, reinterpret_cast<Half*>(packed));
+    }
     T* const vectors = packed + kChunk * panels_.vectors * lanes<Vector<T>>;
     for (long token = from; token < to;) {
       const long count = std::min(kChunk, to - token);
@@ -151,6 +164,72 @@ class WeightGradient {
 
  private:
   bool wanted(int term) const { return layout_.call.weights_gradient[product_.term[term].matrix].data != 0; }
+
+  // Room for the vectors of a chunk, split.
+  long left_size() const {
+    long size = 0;
+    for (int k = 0; k < product_.terms; ++k)
+      if (wanted(k))
+        size += rounded(layout_.size_of(product_.term[k].vector), kTileRows) * kSplitChunk * layout_.parts;
+    return size;
+  }
+
+  // Tokens from..to, the first of them of step t, for vectors first..last, on the matrix unit.
+  template <int parts>
+  void sum_split(long from, long to, long t, long first, long last, T* sums, Half* packed) const {
+    using V = Vector<T>;
+    const long slot_row = layout_.program.slots * layout_.width, row = product_.column * layout_.width;
+    Half* const right = packed + left_size();
+    for (long token = from; token < to; token += kSplitChunk) {
+      const long count = std::min(kSplitChunk, to - token), deep = tiles_deep(count), column = deep * parts * kTile;
+      const T* entered[kTerms][kSplitChunk];
+      for (long k = 0; k < count; ++k) {
+        while (token + k >= layout_.tokens_before(t + 1)) ++t;
+        for (int term = 0; term < product_.terms; ++term)
+          if (wanted(term))
+            entered[term][k] = vector(product_.term[term].vector, t, token + k - layout_.tokens_before(t));
+      }
+      for (long v = first; v < last; ++v) {
+        const T* gradient = at<const T>(layout_.call.slots) + token * slot_row + row + v * lanes<V>;
+        T* const bias = sums + depth_ * columns_ + v * lanes<V>;
+        split_columns<parts>(gradient, slot_row, count, right + (v - first) * column);
+        V sum = load<V>(bias);
+        for (long k = 0; k < count; ++k) sum += load<V>(gradient + k * slot_row);
+        store(bias, sum);
+      }
+      T* to_sums = sums + first * lanes<V>;
+      Half* left = packed;
+      for (int term = 0; term < product_.terms; ++term) {
+        if (!wanted(term)) continue;
+        const long size = layout_.size_of(product_.term[term].vector);
+        split_turned<parts>(entered[term], count, size, left);
+        const Left one{left, column, deep};
+        multiply_rows<parts>(1, &one, size, right, column, last - first, to_sums, columns_, static_cast<const T*>(nullptr));
+        left += rounded(size, kTileRows) * kSplitChunk * parts;
+        to_sums += size * columns_;
+      }
+    }
+  }
+
+  // `count` vectors, null for zeros, as the columns of a left matrix.
+  template <int parts>
+  static void split_turned(const T* const* vectors, long count, long size, Half* to) {
+    using V = Vector<T>;
+    for (long entry = 0; entry < size; entry += kTileRows)
+      for (long k = 0; k < count; k += kTileDepth, to += parts * kTile) {
+        V low[kTileRows], high[kTileRows];
+        const auto read = [&](V* rows, long from) {
+          for (long j = 0; j < kTileRows; ++j) {
+            const T* one = from + j < count ? vectors[from + j] : nullptr;
+            rows[j] = one ? load_within<V>(one + entry, size - entry) : V{};
+          }
+          transpose_from<1>(rows);
+        };
+        read(low, k);
+        read(high, k + kTileRows);
+        for (long i = 0; i < kTileRows; ++i) split<parts>(low[i], high[i], to + i * kTileDepth, kTile);
+      }
+  }
 
   // What a row fed into the product at step t; null is zeros.
   const T* vector(int code, long t, long row) const {

@@ -41,6 +41,7 @@ class Layout {
   // Rows that follow each other and add to the same sums of the per-unit vectors' gradients: by the shapes alone, so
   // that the result does not depend on the threads.
   const long together;
+  const int parts;  // as the call says, where the matrix unit serves
 
   Layout(const Call& call, const Program& program)
       : call(call),
@@ -48,7 +49,11 @@ class Layout {
         width(rounded(program.input_wide ? std::max(call.units, call.input_size) : call.units, lanes<V>)),
         input_width(program.reads_input ? width : rounded(call.input_size, lanes<V>)),
         column_vectors(width / lanes<V>),
-        together(program.sums && !call.alive && call.batch >= 32 ? 8 : 1) {}
+        together(program.sums && !call.alive && call.batch >= 32 ? 8 : 1),
+        parts(kTiles<T> && !partial() ? call.parts : 0) {}
+
+  // Whether some products leave out parts of their vectors.
+  bool partial() const { return call.reach || program.clock_state >= 0; }
 
   long groups() const { return (call.batch + together - 1) / together; }
 

@@ -8,6 +8,12 @@
 #include <string>
 #include <vector>
 
+#if defined(OSTINATO_X86) && defined(__linux__)
+#include <cpuid.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+#endif
+
 #include "line.h"
 
 namespace nb = nanobind;
@@ -23,13 +29,29 @@ namespace avx2 {
 extern const Engine engine;
 }
 namespace avx512 {
-extern const Engine engine;
+extern const Engine engine, tiles_engine;
 }
 #endif
 
 namespace {
 
-// The engines that this machine can run, the widest first.
+// Whether the processor has a matrix unit for bfloat16 (AMX), and the system lets this process use it. It must be asked once,
+// since a thread's state grows by eight kilobytes with it.
+bool matrix_unit() {
+#if defined(OSTINATO_EMULATE)
+  return true;
+#elif defined(OSTINATO_X86) && defined(__linux__)
+  unsigned a, b, c, d;
+  if (!__get_cpuid_count(7, 0, &a, &b, &c, &d)) return false;
+  constexpr unsigned kBfloat16 = 1u << 22, kTiles = 1u << 24;
+  constexpr int kRequestPermission = 0x1023, kTileData = 18;
+  return (d & kBfloat16) && (d & kTiles) && syscall(SYS_arch_prctl, kRequestPermission, kTileData) == 0;
+#else
+  return false;
+#endif
+}
+
+// The engines that this machine can run, the one to choose first.
 std::vector<const Engine*> runnable() {
   std::vector<const Engine*> found;
 #ifdef OSTINATO_X86
@@ -41,6 +63,7 @@ std::vector<const Engine*> runnable() {
                       __builtin_cpu_supports("avx512bw") && __builtin_cpu_supports("avx512vl");
 #endif
   if (widest) found.push_back(&avx512::engine);
+  if (widest && matrix_unit()) found.push_back(&avx512::tiles_engine);
   if (__builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma")) found.push_back(&avx2::engine);
 #endif
   found.push_back(&baseline::engine);
@@ -117,6 +140,7 @@ NB_MODULE(_engine, m) {
       .def_rw("phi", &Call::phi)
       .def_rw("sigma", &Call::sigma)
       .def_rw("threads", &Call::threads)
+      .def_rw("parts", &Call::parts)
       .def_rw("is_double", &Call::is_double)
       .def_rw("reverse", &Call::reverse)
       .def_rw("keep", &Call::keep)

@@ -16,13 +16,12 @@ void pack_vector(T* to, long to_row, const T* from, long by_k, long by_n, long d
     for (long n = count; n < lanes<Vector<T>>; ++n) to[k * to_row + n] = 0;
 }
 
-// Pack a product of the forward step, vector by vector: panels of the columns' units, all terms' rows below the bias.
+// Pack a panel of a product of the forward step, vector by vector: its columns' units, all terms' rows below the bias.
 template <class T>
-void pack_product(const Layout<T>& layout, const Product& product, const Packed<T>& packed, Range* ranges, long panel) {
+void pack_product(const Layout<T>& layout, const Product& product, const Panels& panels, long panel, T* start,
+                  Range* ranges) {
   constexpr long lane = lanes<Vector<T>>;
-  const Panels panels(packed.vectors);
   const long ld = panels.width(panel) * lane;
-  T* start = packed.panel(panels.first(panel));
   for (int k = 0; k < product.terms && ranges; ++k) {
     const long first = panels.first(panel) % layout.column_vectors, last = first + panels.width(panel);
     const bool one = last <= layout.column_vectors;  // the panel lies within one column
@@ -58,11 +57,10 @@ void pack_product(const Layout<T>& layout, const Product& product, const Packed<
   }
 }
 
-// Pack the transposed blocks through which a gradient returns.
+// Pack a panel of the transposed blocks through which a gradient returns.
 template <class T>
-void pack_return(const Layout<T>& layout, const Return& back, const Packed<T>& packed, Range* ranges, long panel) {
+void pack_return(const Layout<T>& layout, const Return& back, const Panels& panels, long panel, T* start, Range* ranges) {
   constexpr long lane = lanes<Vector<T>>;
-  const Panels panels(packed.vectors);
   const long ld = panels.width(panel) * lane;
   for (int k = 0; k < back.count && ranges; ++k) {
     const long first = panels.first(panel) * lane;
@@ -71,7 +69,7 @@ void pack_return(const Layout<T>& layout, const Return& back, const Packed<T>& p
   for (long v = 0; v < panels.width(panel); ++v) {
     const long first = (panels.first(panel) + v) * lane;
     const long count = std::clamp(layout.size_of(back.vector) - first, 0L, lane);
-    T* to = packed.panel(panels.first(panel)) + v * lane;
+    T* to = start + v * lane;
     std::memset(to, 0, lane * sizeof(T));
     to += ld;
     for (int k = 0; k < back.count; ++k) {
@@ -83,6 +81,25 @@ void pack_return(const Layout<T>& layout, const Return& back, const Packed<T>& p
         for (long n = 0; n < count; ++n)
           if (!layout.reach(u).holds(first + n)) to[u * ld + n] = 0;
       to += rows * ld;
+    }
+  }
+}
+
+// Take a packed panel apart for the matrix unit. `sizes` are those of the terms, whose rows follow each other.
+template <int parts, class T>
+void split_panel(const T* panel, const Panels& panels, long number, int terms, const long* sizes, const Packed<T>& to) {
+  constexpr long lane = lanes<Vector<T>>;
+  const long ld = panels.width(number) * lane;
+  for (long v = 0; v < panels.width(number); ++v) {
+    const long vector = panels.first(number) + v;
+    const T* from = panel + v * lane;
+    copy_row(to.data + vector * lane, from, lane);
+    from += ld;
+    Half* tiles = to.tiles + vector * to.column();
+    for (int k = 0; k < terms; ++k) {
+      split_columns<parts>(from, ld, sizes[k], tiles);
+      tiles += tiles_deep(sizes[k]) * parts * kTile;
+      from += sizes[k] * ld;
     }
   }
 }
@@ -100,53 +117,57 @@ struct Matrices {
 
   Matrices(const Layout<T>& layout, bool backward, Carver& carver) {
     const Program& program = layout.program;
-    constexpr long lane = lanes<Vector<T>>;
     for (int p = 0; p < program.products && !backward; ++p) {
       const Product& it = program.product[p];
-      long depth = 0;
-      for (int k = 0; k < it.terms; ++k) depth += layout.size_of(it.term[k].vector);
-      const long vectors = it.columns * layout.column_vectors;
-      product[p] = {carver.array<T>(Packed<T>::size(vectors, depth)), vectors, depth};
-      if (layout.call.reach || program.clock_state >= 0)
-        product_ranges[p] = carver.array<Range>(Panels(vectors).count * it.terms);
+      long sizes[kTerms];
+      for (int k = 0; k < it.terms; ++k) sizes[k] = layout.size_of(it.term[k].vector);
+      product[p] = room(layout, it.columns * layout.column_vectors, it.terms, sizes, carver);
+      if (layout.partial()) product_ranges[p] = carver.array<Range>(Panels(product[p].vectors).count * it.terms);
     }
     for (int r = 0; r < program.returns && backward; ++r) {
       const Return& it = program.returned[r];
       if (it.vector == 0 && !layout.call.x_gradient.data) continue;
-      long depth = 0;
-      for (int k = 0; k < it.count; ++k) depth += layout.rows_of(it.matrix[k]);
-      const long vectors = rounded(layout.size_of(it.vector), lane) / lane;
-      returned[r] = {carver.array<T>(Packed<T>::size(vectors, depth)), vectors, depth};
-      if (layout.call.reach || program.clock_state >= 0)
-        returned_ranges[r] = carver.array<Range>(Panels(vectors).count * it.count);
+      long sizes[kColumns];
+      for (int k = 0; k < it.count; ++k) sizes[k] = layout.rows_of(it.matrix[k]);
+      const long vectors = rounded(layout.size_of(it.vector), lanes<Vector<T>>) / lanes<Vector<T>>;
+      returned[r] = room(layout, vectors, it.count, sizes, carver);
+      if (layout.partial()) returned_ranges[r] = carver.array<Range>(Panels(vectors).count * it.count);
     }
     parameters = carver.array<T>((program.parameters + program.derived) * layout.width);
+    if (layout.parts)
+      for (int thread = 0; thread < layout.call.threads; ++thread) {
+        T* const place = carver.array<T>(largest_);
+        if (thread == 0) panels_ = place;
+      }
   }
 
   // What a step reads of them.
   long bytes() const {
-    long numbers = 0;
-    for (const Packed<T>& one : product) numbers += Packed<T>::size(one.vectors, one.depth);
-    for (const Packed<T>& one : returned) numbers += Packed<T>::size(one.vectors, one.depth);
-    return numbers * long(sizeof(T));
+    long bytes = 0;
+    for (const Packed<T>& one : product) bytes += one.bytes();
+    for (const Packed<T>& one : returned) bytes += one.bytes();
+    return bytes;
   }
 
   // Called by every thread of a team; the matrices are there once all have met.
   void pack(const Layout<T>& layout, Derive<T> derive, const Team& team) const {
     const Program& program = layout.program;
     for (int p = 0; p < program.products; ++p) {
-      if (!product[p].vectors) continue;
-      const long panels = Panels(product[p].vectors).count;
-      for (long panel = team.first(panels); panel < team.last(panels); ++panel)
-        pack_product(layout, program.product[p], product[p],
-                     product_ranges[p] ? product_ranges[p] + panel * program.product[p].terms : nullptr, panel);
+      const Product& it = program.product[p];
+      long sizes[kTerms];
+      for (int k = 0; k < it.terms; ++k) sizes[k] = layout.size_of(it.term[k].vector);
+      pack(product[p], product_ranges[p], it.terms, sizes, team, [&](const Panels& panels, long panel, T* to, Range* ranges) {
+        pack_product(layout, it, panels, panel, to, ranges);
+      });
     }
     for (int r = 0; r < program.returns; ++r) {
-      if (!returned[r].vectors) continue;
-      const long panels = Panels(returned[r].vectors).count;
-      for (long panel = team.first(panels); panel < team.last(panels); ++panel)
-        pack_return(layout, program.returned[r], returned[r],
-                    returned_ranges[r] ? returned_ranges[r] + panel * program.returned[r].count : nullptr, panel);
+      const Return& it = program.returned[r];
+      long sizes[kColumns];
+      for (int k = 0; k < it.count; ++k) sizes[k] = layout.rows_of(it.matrix[k]);
+      pack(returned[r], returned_ranges[r], it.count, sizes, team,
+           [&](const Panels& panels, long panel, T* to, Range* ranges) {
+             pack_return(layout, it, panels, panel, to, ranges);
+           });
     }
     constexpr long lane = lanes<Vector<T>>;
     const long first = team.first(layout.column_vectors) * lane, last = team.last(layout.column_vectors) * lane;
@@ -158,6 +179,38 @@ struct Matrices {
     }
     if (program.derived) derive(parameters, layout.width, first, last);
   }
+
+ private:
+  Packed<T> room(const Layout<T>& layout, long vectors, int terms, const long* sizes, Carver& carver) {
+    Packed<T> packed;
+    packed.vectors = vectors;
+    packed.parts = layout.parts;
+    for (int k = 0; k < terms; ++k) {
+      packed.depth += sizes[k];
+      packed.deep += tiles_deep(sizes[k]);
+    }
+    packed.data = carver.array<T>(layout.parts ? vectors * lanes<Vector<T>> : Packed<T>::size(vectors, packed.depth));
+    if (layout.parts) packed.tiles = carver.array<Half>(vectors * packed.column());
+    largest_ = std::max(largest_, Packed<T>::size(kMostVectors, packed.depth));
+    return packed;
+  }
+
+  template <class Pack>
+  void pack(const Packed<T>& packed, Range* ranges, int terms, const long* sizes, const Team& team, Pack pack_panel) const {
+    if (!packed.vectors) return;
+    const Panels panels(packed.vectors);
+    for (long panel = team.first(panels.count); panel < team.last(panels.count); ++panel) {
+      T* const to = packed.parts ? panels_ + team.rank * rounded(largest_, 64 / sizeof(T)) : packed.panel(panels.first(panel));
+      pack_panel(panels, panel, to, ranges ? ranges + panel * terms : nullptr);
+      if constexpr (kTiles<T>) {
+        const auto split = packed.parts == 3 ? split_panel<3, T> : packed.parts == 2 ? split_panel<2, T> : split_panel<1, T>;
+        if (packed.parts) split(to, panels, panel, terms, sizes, packed);
+      }
+    }
+  }
+
+  long largest_ = 0;     // panel, in numbers
+  T* panels_ = nullptr;  // one for each thread, where they are taken apart
 };
 
 }  // namespace OSTINATO_SET

@@ -7,8 +7,9 @@
 
 #include <algorithm>
 
+#include "call.h"
 #include "team.h"
-#include "vector.h"
+#include "tiles.h"
 
 namespace ostinato {
 namespace OSTINATO_SET {
@@ -52,13 +53,54 @@ struct Panels {
   int width(long panel) const { return int(first(panel + 1) - first(panel)); }
 };
 
-// A packed matrix: for each panel a row of bias, then `depth` rows.
+// A packed matrix: for each panel a row of bias, then `depth` rows. For the matrix unit, the biases of all vectors, and for
+// each vector its tiles, `parts` for each of a number of rows.
 template <class T>
 struct Packed {
   T* data = nullptr;
   long vectors = 0, depth = 0;
+  int parts = 0;
+  Half* tiles = nullptr;
+  long deep = 0;  // how many tiles are behind each other
   static long size(long vectors, long depth) { return vectors * lanes<Vector<T>> * (depth + 1); }
   T* panel(long first) const { return data + first * lanes<Vector<T>> * (depth + 1); }
+  long column() const { return deep * parts * kTile; }
+  // What a step reads of it.
+  long bytes() const { return parts ? vectors * column() * long(sizeof(Half)) : size(vectors, depth) * long(sizeof(T)); }
+};
+
+// The vectors that enter a level's products, split for the matrix unit: each once, by every thread for itself.
+template <class T>
+class Splits {
+ public:
+  // The room for one vector of so many rows.
+  static long size(int parts, long rows, long depth) {
+    return (rows + kTileRows - 1) / kTileRows * tiles_deep(depth) * parts * kTile;
+  }
+
+  explicit Splits(Half* memory = nullptr) : memory_(memory) {}
+  void forget() { count_ = used_ = 0; }
+
+  template <int parts>
+  Left of(const Operand<T>& operand, long rows) {
+    const long deep = tiles_deep(operand.count), group = deep * parts * kTile;
+    for (int k = 0; k < count_; ++k)
+      if (known_[k] == operand.data) return {place_[k], group, deep};
+    Half* const to = memory_ + used_;
+    split_rows<parts>(operand.data, operand.row, rows, operand.count, to);
+    known_[count_] = operand.data;
+    place_[count_++] = to;
+    used_ += size(parts, rows, operand.count);
+    return {to, group, deep};
+  }
+
+ private:
+  static constexpr int kMost = 32;
+  Half* memory_;
+  const T* known_[kMost];
+  Half* place_[kMost];
+  int count_ = 0;
+  long used_ = 0;
 };
 
 template <class T, int M, int N>
@@ -195,10 +237,32 @@ void multiply_panels(const Packed<T>& b, int terms, const Operand<T>* operands, 
   }
 }
 
+// The same on the matrix unit, `ranges` holding all of a vector or nothing.
+template <class T, int parts>
+void multiply_split(const Packed<T>& b, int terms, const Operand<T>* operands, long rows, T* c, long c_row, bool accumulate,
+                    const Range* ranges, const Team& crew, Splits<T>& splits) {
+  const long first = crew.first(b.vectors), last = crew.last(b.vectors);
+  Left left[kColumns];
+  int used = 0;
+  long skipped = 0;
+  for (int k = 0; k < terms; ++k) {
+    if (!ranges || ranges[k].first < ranges[k].last)
+      left[used++] = splits.template of<parts>(operands[k], rows);
+    else if (!used)
+      skipped += tiles_deep(operands[k].count);
+  }
+  multiply_rows<parts>(used, left, rows, b.tiles + first * b.column() + skipped * parts * kTile, b.column(), last - first,
+                       c + first * lanes<Vector<T>>, c_row, accumulate ? nullptr : b.data + first * lanes<Vector<T>>);
+}
+
 // The same, all panels reading the same ranges.
 template <class T>
 void multiply(const Packed<T>& b, int terms, const Operand<T>* operands, long rows, T* c, long c_row, bool accumulate,
-              const Range* ranges, const Team& crew) {
+              const Range* ranges, const Team& crew, Splits<T>& splits) {
+  if constexpr (kTiles<T>) {
+    const auto run = b.parts == 3 ? multiply_split<T, 3> : b.parts == 2 ? multiply_split<T, 2> : multiply_split<T, 1>;
+    if (b.parts) return run(b, terms, operands, rows, c, c_row, accumulate, ranges, crew, splits);
+  }
   if (rows == 1) return multiply_thin<T, 1>(b, terms, operands, c, c_row, accumulate, ranges, crew);
   if constexpr (kMostVectors < 4)
     if (rows == 2) return multiply_thin<T, 2>(b, terms, operands, c, c_row, accumulate, ranges, crew);

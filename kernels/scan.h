@@ -30,7 +30,8 @@ void forward_block(const Layout<T>& layout, const Kernels<T>& kernels, const Mat
       copy_row(scratch.state + (j * program.states + s) * width, layout.of(call.initial[s], block.row(j)),
                layout.state_size(s));
 
-  Ahead<T> ahead(layout, matrices, scratch, block, crew);
+  Splits<T> splits = scratch.splits_of(crew);
+  Ahead<T> ahead(layout, matrices, scratch, block, crew, splits);
   const auto run_level = call.keep ? kernels.forward : kernels.infer;
   const int levels = call.keep ? program.forward_levels : program.infer_levels;
   for (long number = 0; number < call.steps; ++number) {
@@ -45,6 +46,7 @@ void forward_block(const Layout<T>& layout, const Kernels<T>& kernels, const Mat
       clock.set(alive);
       for (int level = 0; level < levels;) {
         crew.wait();
+        splits.forget();
         for (int p = 0; p < program.products; ++p) {
           const Product& product = program.product[p];
           if (product.level != level) continue;
@@ -56,7 +58,7 @@ void forward_block(const Layout<T>& layout, const Kernels<T>& kernels, const Mat
             const Range rest[2] = {{0, 0}, {0, operands[1].count}};
             if (!begun || product.terms > 1)
               multiply(matrices.product[p], product.terms, operands, alive, to, rows.products_row, begun,
-                       begun ? rest : nullptr, crew);
+                       begun ? rest : nullptr, crew, splits);
             continue;
           }
           const Panels panels(matrices.product[p].vectors);
@@ -98,7 +100,7 @@ void forward_block(const Layout<T>& layout, const Kernels<T>& kernels, const Mat
 
 template <class T>
 void return_gradient(const Layout<T>& layout, const Matrices<T>& matrices, const Scratch<T>& scratch, int r,
-                     const Clock<T>& clock, const T* slots, long slots_row, long rows, const Team& crew) {
+                     const Clock<T>& clock, const T* slots, long slots_row, long rows, const Team& crew, Splits<T>& splits) {
   const Program& program = layout.program;
   const Return& back = program.returned[r];
   Operand<T> operands[kColumns];
@@ -117,7 +119,7 @@ void return_gradient(const Layout<T>& layout, const Matrices<T>& matrices, const
   Range awake[kColumns];
   const bool adds = is_state || (!back.vector && program.input_gradient);
   if (!matrices.returned_ranges[r])
-    return multiply(matrices.returned[r], back.count, operands, rows, to, to_row, adds, nullptr, crew);
+    return multiply(matrices.returned[r], back.count, operands, rows, to, to_row, adds, nullptr, crew, splits);
   const auto ranges_of = [&](long panel) -> const Range* {
     const Range* ranges = matrices.returned_ranges[r] + panel * back.count;
     if (!clock.ticks()) return ranges;
@@ -182,7 +184,8 @@ void backward_block(const Layout<T>& layout, const Kernels<T>& kernels, const Ma
   zero_rows(scratch.input_gradient, layout.input_width, mine);  // all that a cell without W gives x
   Clock<T> clock(layout, matrices, scratch);
   const Bounds<T> bounds(layout, block, scratch.gradient);
-  const Behind<T> behind(layout, matrices, scratch, block, crew);
+  Splits<T> splits = scratch.splits_of(crew);
+  const Behind<T> behind(layout, matrices, scratch, block, crew, splits);
   for (long j = mine.first; j < mine.last; ++j)
     for (int s = 0; s < program.states; ++s)
       copy_row(scratch.gradient + (j * program.states + s) * width, layout.of(call.final_gradient[s], block.row(j)),
@@ -231,9 +234,10 @@ void backward_block(const Layout<T>& layout, const Kernels<T>& kernels, const Ma
     clock.set(alive);
     for (int level = 0; level <= program.backward_levels;) {
       crew.wait();
+      splits.forget();
       for (int r = 0; r < program.returns; ++r)
         if (program.returned[r].level == level && matrices.returned[r].vectors && !behind.serves(program.returned[r]))
-          return_gradient(layout, matrices, scratch, r, clock, rows.slots, rows.slots_row, alive, crew);
+          return_gradient(layout, matrices, scratch, r, clock, rows.slots, rows.slots_row, alive, crew, splits);
       int next = level + 1;
       while (next < program.backward_levels && !returns(program, next)) ++next;
       crew.wait();

@@ -31,6 +31,7 @@ class Stream {
   void step(long number) {
     call_.origin = number;
     const FlushDenormals mode;
+    const TileShapes shapes;
     Barrier alone;
     forward_block(layout_, kernels_, matrices_, scratch_, Block{0, 1, call_.batch}, Team{0, 1, &alone});
   }

@@ -10,6 +10,7 @@
 #include <atomic>
 
 #include "thread.h"
+#include "tiles.h"
 
 namespace ostinato {
 namespace OSTINATO_SET {
@@ -61,12 +62,14 @@ void run_team(int threads, Work work) {
   Barrier barrier;
   if (threads == 1) {
     const FlushDenormals mode;
+    const TileShapes shapes;
     work(Team{0, 1, &barrier});
     return;
   }
 #pragma omp parallel num_threads(threads)
   {
     const FlushDenormals mode;
+    const TileShapes shapes;
     const Team team{omp_get_thread_num(), omp_get_num_threads(), &barrier};
     work(team);
     team.wait();  // so that nobody waits at OpenMP's

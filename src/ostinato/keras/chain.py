@@ -20,6 +20,7 @@ import torch
 from torch import Tensor
 
 from .. import scan
+from ..scan import precision
 from ..scan.call import Gradients
 from ..scan.prepared import Prepared
 from ..scan.workspace import empty
@@ -141,6 +142,7 @@ def _about(inputs: Tensor) -> tuple[Any, ...]:
     return (
         inputs.shape, inputs.stride(), inputs.dtype, inputs.device, inputs.requires_grad, torch.get_num_threads(),
         os.getpid(), torch.is_grad_enabled(), type(inputs), getattr(inputs, "_keras_mask", None) is None,
+        precision.chosen(),
     )  # fmt: skip
 
 

@@ -6,6 +6,7 @@ class Call:
     phi: int
     sigma: int
     threads: int
+    parts: int
     is_double: bool
     reverse: bool
     keep: bool

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from ..cells import ACTIVATIONS, CELLS, Cell, dense
-from . import _engine, builder
+from . import _engine, builder, precision
 from .request import Request, Weights
 from .saved import Saved
 from .workspace import Lease, empty
@@ -145,6 +145,11 @@ def _addressable(request: Request) -> Request:
     return request if all(one is other for one, other in zip(given, found, strict=True)) else request.bind(found)
 
 
+def _chosen() -> tuple[str, int]:
+    """The settings of this moment that calls are made for."""
+    return _engine.instruction_set(), precision.chosen()
+
+
 class _Form:
     """What the calls of all requests have in common that differ in their tensors alone.
 
@@ -156,7 +161,8 @@ class _Form:
     """
 
     def __init__(self, request: Request) -> None:
-        self.instruction_set = _engine.instruction_set()
+        self.chosen = _chosen()
+        self.parts = precision.parts(request)
         self.ragged = _ragged(request)
         self.description = cast("dict[str, Any]", kernel(request.cell))
         lanes = _engine.lanes(request.x.dtype == torch.float64)
@@ -172,13 +178,14 @@ class _Form:
     def of(cls, request: Request) -> _Form:
         """That of a request, made once."""
         found: _Form | None = request.shared.get("calls")
-        if found is None or found.instruction_set != _engine.instruction_set():
+        if found is None or found.chosen != _chosen():
             found = request.shared["calls"] = cls(request)
         return found
 
     def _call(self, request: Request, direction: int) -> Any:
         call = _engine.Call()
         call.cell, call.units = self.description["number"], request.units
+        call.parts = self.parts
         call.steps, call.batch = request.steps, request.batch
         call.input_size, call.projection = request.x.shape[-1], request.projection
         call.phi = _NUMBER_OF[str(request.activations.get("phi", "linear"))]

@@ -1,0 +1,44 @@
+"""How exactly the kernels multiply numbers of float32.
+
+PyTorch's switch for recurrent layers on the CPU says it, `torch.backends.mkldnn.rnn.fp32_precision` (PyTorch 2.9 and
+newer), or the wider ones that it follows, such as `torch.backends.fp32_precision`: "ieee" as float32; "tf32" each
+number as the sum of two bfloat16, 16 bits; "bf16" as one, 8 bits. Sums, states, elementwise functions and all that is
+stored stay float32. What is less than float32 needs a processor with a matrix unit for bfloat16 (AMX), and makes no
+difference without.
+"""
+
+from __future__ import annotations
+
+import torch
+
+from . import _engine
+from .request import Request
+
+#: Into how many bfloat16 a number is split; 0 is not at all.
+_PARTS = {"none": 0, "ieee": 0, "tf32": 2, "bf16": 1}
+
+#: The matrix unit is slower than multiply-adds with fewer rows.
+FEWEST_ROWS = 16
+
+#: What is said of the products of a scan.
+NAMES = {0: "", 1: ", products of bfloat16", 2: ", products of two bfloat16 a number", 3: ""}
+
+
+def chosen() -> int:
+    """Into how many bfloat16 the numbers of products are split by the settings of this moment; 0 is not at all.
+
+    The instruction set "amx", asked for by name, splits what is to be exact into three, which are its 24 bits.
+    """
+    used = _engine.instruction_set()
+    if used not in ("amx", "avx512") or "amx" not in _engine.instruction_sets():
+        return 0
+    rnn = getattr(torch.backends.mkldnn, "rnn", None)
+    return _PARTS[rnn.fp32_precision if rnn is not None else "ieee"] or 3 * (used == "amx")
+
+
+def parts(request: Request) -> int:
+    """Likewise in the scan of a request: products that leave out parts of U are those of multiply-adds."""
+    if request.x.dtype != torch.float32 or request.cell.clock or request.weights[0].reach is not None:
+        return 0
+    found = chosen()
+    return found if found == 3 or request.batch >= FEWEST_ROWS else 0
