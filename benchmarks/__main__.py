@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from . import cases, growth, machine, memory, plot, report, shapes
+from . import cases, growth, machine, memory, plot, precision, report, shapes
 from .contest import Arena, Contender, Environment, Result, Settings, Turns
 from .process import WorkerError
 from .report import Table
@@ -22,11 +22,12 @@ RESULTS = Path(__file__).with_name("results")
 TIMED = {
     "stock": cases.stock, "ragged": cases.ragged, "layers": cases.layers, "cells": cases.cells,
     "inference": cases.inference, "shapes": shapes.shapes, "growth": growth.growth,
+    "precision": precision.precision,
 }  # fmt: skip
-NAMES = ("stock", "ragged", "layers", "cells", "memory", "inference", "shapes", "growth")
+NAMES = ("stock", "ragged", "layers", "cells", "memory", "inference", "shapes", "growth", "precision")
 
-#: Run only where they are named: they take minutes, and have pictures of their own.
-BY_NAME = ("shapes", "growth")
+#: Run only where they are named: they take minutes, and have tables of their own.
+BY_NAME = ("shapes", "growth", "precision")
 
 
 def _arguments(given: Sequence[str] | None) -> argparse.Namespace:
@@ -46,6 +47,8 @@ def _tables(case: str, results: Sequence[Result], quick: bool) -> list[Table]:
         return shapes.tables(results, quick)
     if case == "growth":
         return growth.tables(results)
+    if case == "precision":
+        return precision.tables(results)
     if case in ("stock", "ragged"):
         return [report.tall(result) for result in results]
     if case == "cells":

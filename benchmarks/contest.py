@@ -49,6 +49,7 @@ class Contender:
         oracle: the name of the oracle it answers to: not everybody computes the same (see `Comparison`).
         flops: of its own work, where that is not the comparison's.
         threads: that it may use, where not as many as everybody.
+        tolerance: the largest error of its result, where it is not to be as exact as float32 is.
     """
 
     name: str
@@ -60,6 +61,7 @@ class Contender:
     oracle: str = "oracle"
     flops: float | None = None
     threads: int | None = None
+    tolerance: float | None = None
 
 
 @dataclass(frozen=True)
@@ -361,7 +363,7 @@ class Arena:
             return Outcome(contender, "failed", note=f"failed: {broken}")
         error, where = difference(arrays, right)
         dtype = str(contender.options.get("dtype", "float32"))
-        tolerance = our_tolerance(steps, dtype) if contender.ours else PEER_TOLERANCE
+        tolerance = contender.tolerance or (our_tolerance(steps, dtype) if contender.ours else PEER_TOLERANCE)
         if error > tolerance:
             note = f"WRONG RESULT, not timed: error {error:.1e} of {where}, allowed {tolerance:.1e}"
             return Outcome(contender, "wrong", error=error, note=note)

@@ -12,7 +12,9 @@ from collections.abc import Sequence
 from pathlib import Path
 
 #: Instruction sets that matter to a matrix product, the widest first: the flag of /proc/cpuinfo and its name.
-INSTRUCTION_SETS = {"avx512f": "AVX-512", "avx2": "AVX2", "avx": "AVX", "asimd": "NEON", "sse2": "SSE2"}
+INSTRUCTION_SETS = {
+    "amx_bf16": "AVX-512 and AMX", "avx512f": "AVX-512", "avx2": "AVX2", "avx": "AVX", "asimd": "NEON", "sse2": "SSE2"
+}  # fmt: skip
 
 SOURCE = Path(__file__).with_name("peak.cpp")
 

@@ -41,6 +41,8 @@ class Layer:
         training: forward and backward; False is the forward under `torch.no_grad`.
         recompute: of a module of `ostinato.nn`: whether its backward pass runs pieces of the sequence again.
         saved_dtype: likewise: what its backward pass needs is kept in.
+        precision: how exactly products of float32 are made (`torch.backends.mkldnn.rnn.fp32_precision`).
+        autocast: run the module under `torch.autocast` to bfloat16.
     """
 
     steps_per_run = 1
@@ -60,8 +62,13 @@ class Layer:
         training: bool = True,
         recompute: bool = False,
         saved_dtype: str | None = None,
+        precision: str | None = None,
+        autocast: bool = False,
         dtype: str = "float32",
     ) -> None:
+        if precision is not None:
+            torch.backends.mkldnn.rnn.fp32_precision = precision  # type: ignore[attr-defined]
+        self.autocast = autocast
         self.library, self.dtype, self.training, self.steps = library, getattr(torch, dtype), training, steps
         weights = problems.parameters(kind, input_size, hidden_size, layers, bidirectional)
         self.module = recurrent(
@@ -89,7 +96,8 @@ class Layer:
         return torch.from_numpy(problems.normal(shape, seed)).to(self.dtype)
 
     def _forward(self) -> Any:
-        y, _ = self.module(self.x)
+        with torch.autocast("cpu", torch.bfloat16) if self.autocast else nullcontext():
+            y, _ = self.module(self.x)
         return y
 
     def _step(self) -> tuple[Any, tuple[Tensor, ...]]:
@@ -97,7 +105,8 @@ class Layer:
             y = self._forward()
         if not self.training:
             return y, ()
-        return y, torch.autograd.grad(y.data if isinstance(y, PackedSequence) else y, self.wanted, self.dy)
+        output = y.data if isinstance(y, PackedSequence) else y
+        return y, torch.autograd.grad(output, self.wanted, self.dy.to(output.dtype))
 
     def run(self, runs: int) -> float:
         y: Any = None
@@ -108,7 +117,7 @@ class Layer:
     def _padded(self, value: Any) -> Array:
         if isinstance(self.x, PackedSequence):
             value, _ = pad_packed_sequence(self.x._replace(data=getattr(value, "data", value)), total_length=self.steps)
-        return np.asarray(value.detach())
+        return np.asarray(value.detach().to(self.dtype))
 
     def check(self) -> dict[str, Array]:
         with watched(self) if self.library == "ostinato.nn" else nullcontext():

@@ -218,6 +218,13 @@ class TestArena:
         result = arena.hold(comparison(contender("ours", ours=True, error=1e-6, dtype=dtype)))
         assert result["ours"].status == status
 
+    @pytest.mark.parametrize("tolerance, status", [(1e-3, "timed"), (1e-4, "wrong")])
+    def test_who_is_not_to_be_as_exact_as_float32_has_a_tolerance(
+        self, arena: Arena, tolerance: float, status: str
+    ) -> None:
+        ours = replace(contender("ours", ours=True, error=1e-3), tolerance=tolerance)
+        assert arena.hold(comparison(ours))["ours"].status == status
+
     @pytest.mark.skipif(machine.processors() < 2, reason="takes two processors")
     def test_a_contender_may_have_threads_of_its_own(self) -> None:
         everybody, alone = Contender("all", FAKE, {}), Contender("alone", FAKE, {}, threads=1)

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 from benchmarks import __main__ as command
-from benchmarks import machine, report
+from benchmarks import machine, precision, report
 from benchmarks.contest import Comparison, Contender, Outcome, Result, Target
 from benchmarks.memory import Footprint, needed
 from benchmarks.report import Table
@@ -81,6 +81,21 @@ def test_wide_has_rates_and_their_part_of_the_peak() -> None:
 def test_wide_says_why_there_is_no_time() -> None:
     row = cells(report.wide("Layers", [result(0.010, None)]), 0)
     assert (row["ratio"], row["at the peak"], row["of peak"], row["note"]) == ("-", "-", "-", "peer: absent")
+
+
+def test_precision_has_the_times_their_ratios_and_the_errors() -> None:
+    (comparison, _) = precision.precision(quick=True)
+    seconds = dict(zip((one.name for one in comparison.contenders), (0.002, 0.003, 0.006, 0.004, 0.01), strict=True))
+    outcomes = [Outcome(one, seconds=[seconds[one.name]], error=seconds[one.name]) for one in comparison.contenders]
+    times, errors = precision.tables([Result(comparison, outcomes)])
+    row = cells(times, 0)
+    assert (row["ostinato.nn, bf16 ms"], row["PyTorch ms"]) == ("2", "10")
+    assert (row["ostinato.nn, ieee / ostinato.nn, bf16"], row["PyTorch, autocast / ostinato.nn, bf16"]) == (
+        "3.00",
+        "2.00",
+    )
+    assert (row["PyTorch / ostinato.nn, bf16"], row["PyTorch / ostinato.nn, ieee"]) == ("5.00", "1.67")
+    assert cells(errors, 0)["ostinato.nn, tf32"] == "3e-03"
 
 
 def test_headline_is_the_least_of_all() -> None:

@@ -14,6 +14,7 @@ from benchmarks.cases import KERAS_BIDIRECTIONAL, KERAS_STOCK, cells, inference,
 from benchmarks.contest import PEER_TOLERANCE, Comparison, difference, our_tolerance
 from benchmarks.growth import growth
 from benchmarks.memory import PLAIN_ALLOCATOR
+from benchmarks.precision import precision
 from benchmarks.process import Process
 from benchmarks.serving import watched
 from benchmarks.shapes import shapes
@@ -178,8 +179,25 @@ def test_training_holds_at_least_its_own_arrays() -> None:
     assert measured["peak"] >= measured["held"] > 4e-6 * 3200 * (32 + 32)
 
 
+def test_in_bfloat16_a_layer_is_near_the_oracle() -> None:
+    options = {**SHAPE, "kind": "LSTM"}
+    error, _ = difference(with_torch.Layer(library="torch.nn", autocast=True, **options).check(), oracle(options))
+    assert 1e-4 < error < 0.1
+
+
+@pytest.mark.skipif(not hasattr(torch.backends.mkldnn, "rnn"), reason="this PyTorch has no torch.backends.mkldnn.rnn")
+def test_a_layer_is_as_exact_as_it_is_told_to_be() -> None:
+    switch = torch.backends.mkldnn.rnn  # type: ignore[attr-defined]
+    before = switch.fp32_precision
+    try:
+        with_torch.Layer(library="ostinato.nn", precision="tf32", **SHAPE, kind="LSTM")
+        assert switch.fp32_precision == "tf32"
+    finally:
+        switch.fp32_precision = before
+
+
 @pytest.mark.parametrize("quick", [True, False])
-@pytest.mark.parametrize("case", [stock, ragged, layers, cells, inference, shapes, growth])
+@pytest.mark.parametrize("case", [stock, ragged, layers, cells, inference, shapes, growth, precision])
 def test_every_comparison_names_its_contenders_once(case: Any, quick: bool) -> None:
     comparisons: list[Comparison] = case(quick)
     assert len({comparison.title for comparison in comparisons}) == len(comparisons)
