@@ -7,6 +7,7 @@ import runpy
 import subprocess
 import sys
 import textwrap
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -48,6 +49,16 @@ RUNNABLE = [
     for number, text in enumerate(programs(document))
     if not text.startswith("@register")
 ]
+
+
+@pytest.fixture(autouse=True)
+def precision() -> Iterator[None]:
+    """What a program sets PyTorch's switch to is gone behind it."""
+    switch = getattr(torch.backends.mkldnn, "rnn", None)
+    before = switch and switch.fp32_precision
+    yield
+    if switch:
+        switch.fp32_precision = before
 
 
 @pytest.mark.parametrize("text", RUNNABLE)

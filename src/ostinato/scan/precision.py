@@ -20,6 +20,12 @@ _PARTS = {"none": 0, "ieee": 0, "tf32": 2, "bf16": 1}
 #: The matrix unit is slower than multiply-adds with fewer rows.
 FEWEST_ROWS = 16
 
+#: Whether this machine has a matrix unit that a process may use: asking takes as long as a small scan.
+_UNIT = "amx" in _engine.instruction_sets()
+
+#: `torch.backends.mkldnn.rnn.fp32_precision`, without the tenfold time that a property of a module takes.
+_said = getattr(torch._C, "_get_fp32_precision_getter", lambda backend, operation: "ieee")
+
 #: What is said of the products of a scan.
 NAMES = {0: "", 1: ", products of bfloat16", 2: ", products of two bfloat16 a number", 3: ""}
 
@@ -29,11 +35,10 @@ def chosen() -> int:
 
     The instruction set "amx", asked for by name, splits what is to be exact into three, which are its 24 bits.
     """
-    used = _engine.instruction_set()
-    if used not in ("amx", "avx512") or "amx" not in _engine.instruction_sets():
+    used = _engine.instruction_set() if _UNIT else ""
+    if used not in ("amx", "avx512"):
         return 0
-    rnn = getattr(torch.backends.mkldnn, "rnn", None)
-    return _PARTS[rnn.fp32_precision if rnn is not None else "ieee"] or 3 * (used == "amx")
+    return _PARTS[_said("mkldnn", "rnn")] or 3 * (used == "amx")
 
 
 def parts(request: Request) -> int:
