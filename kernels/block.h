@@ -216,7 +216,7 @@ class Ahead {
       if (product.terms > 1) operands[1] = scratch_.operand(layout_, product.term[1].vector);
       const Range input[kTerms] = {{0, operands[0].count}, {0, 0}};
       multiply(matrices_.product[p], product.terms, operands, steps * block_.count,
-               scratch_.products + product.column * layout_.width, row, false, input, crew_, splits_);
+               scratch_.products + product.column * layout_.width, row, false, input, crew_, splits_, false);
     }
   }
 
@@ -266,7 +266,7 @@ class Behind {
     crew_.wait();
     splits_.forget();
     multiply(*matrix_, back_->count, operands, steps * block_.count, scratch_.input_gradient, layout_.input_width, false,
-             nullptr, crew_, splits_);
+             nullptr, crew_, splits_, false);
     crew_.wait();
     for (long i = 0; i < steps; ++i)
       put(number + i, scratch_.input_gradient + i * block_.count * layout_.input_width);

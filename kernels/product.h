@@ -191,30 +191,29 @@ void thin_tile(const T* const* panels, int terms, const Operand<T>* operands, co
       for (int m = 0; m < M; ++m) store(c[p] + m * c_row + n * lanes<V>, sum[m][p][n]);
 }
 
-// `multiply` for M rows.
+// `multiply` for M rows; `turned`, from the last panels to the first.
 template <class T, int M>
 void multiply_thin(const Packed<T>& b, int terms, const Operand<T>* operands, T* c, long c_row, bool accumulate,
-                   const Range* ranges, const Team& crew) {
+                   const Range* ranges, const Team& crew, bool turned) {
   constexpr int N = kMostVectors, P = 8 / (N * M);
   const Panels panels(b.vectors);
-  const long last = crew.last(panels.count);
-  for (long p = crew.first(panels.count); p < last;) {
+  const long first = crew.first(panels.count), last = crew.last(panels.count), pieces = (last - first + P - 1) / P;
+  for (long piece = 0; piece < pieces; ++piece) {
+    const long begin = first + (turned ? pieces - 1 - piece : piece) * P, end = std::min(begin + P, last);
     const T* from[P];
     T* to[P];
     int found = 0;
-    for (; found < P && p + found < last && panels.width(p + found) == N; ++found) {
-      from[found] = b.panel(panels.first(p + found));
-      to[found] = c + panels.first(p + found) * lanes<Vector<T>>;
+    for (long p = begin; p < end && panels.width(p) == N; ++p, ++found) {
+      from[found] = b.panel(panels.first(p));
+      to[found] = c + panels.first(p) * lanes<Vector<T>>;
     }
     if (found == P) {
       thin_tile<T, M, N, P>(from, terms, operands, ranges, to, c_row, accumulate);
-      p += P;
-    } else {
-      const long first = panels.first(p);
-      find_tile<T>(M, panels.width(p))(b.panel(first), terms, operands, ranges, 0, c + first * lanes<Vector<T>>, c_row,
-                                       accumulate);
-      ++p;
+      continue;
     }
+    for (long p = begin; p < end; ++p)
+      find_tile<T>(M, panels.width(p))(b.panel(panels.first(p)), terms, operands, ranges, 0,
+                                       c + panels.first(p) * lanes<Vector<T>>, c_row, accumulate);
   }
 }
 
@@ -255,17 +254,18 @@ void multiply_split(const Packed<T>& b, int terms, const Operand<T>* operands, l
                        c + first * lanes<Vector<T>>, c_row, accumulate ? nullptr : b.data + first * lanes<Vector<T>>);
 }
 
-// The same, all panels reading the same ranges.
+// The same, all panels reading the same ranges. For few rows every second step is to be `turned`: it begins with the panels
+// that the step before read last, which are still near.
 template <class T>
 void multiply(const Packed<T>& b, int terms, const Operand<T>* operands, long rows, T* c, long c_row, bool accumulate,
-              const Range* ranges, const Team& crew, Splits<T>& splits) {
+              const Range* ranges, const Team& crew, Splits<T>& splits, bool turned) {
   if constexpr (kTiles<T>) {
     const auto run = b.parts == 3 ? multiply_split<T, 3> : b.parts == 2 ? multiply_split<T, 2> : multiply_split<T, 1>;
     if (b.parts) return run(b, terms, operands, rows, c, c_row, accumulate, ranges, crew, splits);
   }
-  if (rows == 1) return multiply_thin<T, 1>(b, terms, operands, c, c_row, accumulate, ranges, crew);
+  if (rows == 1) return multiply_thin<T, 1>(b, terms, operands, c, c_row, accumulate, ranges, crew, turned);
   if constexpr (kMostVectors < 4)
-    if (rows == 2) return multiply_thin<T, 2>(b, terms, operands, c, c_row, accumulate, ranges, crew);
+    if (rows == 2) return multiply_thin<T, 2>(b, terms, operands, c, c_row, accumulate, ranges, crew, turned);
   multiply_panels(b, terms, operands, rows, c, c_row, accumulate, crew, [ranges](long) { return ranges; });
 }
 

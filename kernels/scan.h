@@ -36,6 +36,7 @@ void forward_block(const Layout<T>& layout, const Kernels<T>& kernels, const Mat
   const int levels = call.keep ? program.forward_levels : program.infer_levels;
   for (long number = 0; number < call.steps; ++number) {
     const long t = layout.step_at(number), alive = block.among(layout.alive(t));
+    const bool turned = (call.first() + number) % 2;
     const Range running = mine.below(alive);
     T* const products = ahead.products(number);
     rows.products = products;
@@ -58,7 +59,7 @@ void forward_block(const Layout<T>& layout, const Kernels<T>& kernels, const Mat
             const Range rest[2] = {{0, 0}, {0, operands[1].count}};
             if (!begun || product.terms > 1)
               multiply(matrices.product[p], product.terms, operands, alive, to, rows.products_row, begun,
-                       begun ? rest : nullptr, crew, splits);
+                       begun ? rest : nullptr, crew, splits, turned);
             continue;
           }
           const Panels panels(matrices.product[p].vectors);
@@ -100,7 +101,8 @@ void forward_block(const Layout<T>& layout, const Kernels<T>& kernels, const Mat
 
 template <class T>
 void return_gradient(const Layout<T>& layout, const Matrices<T>& matrices, const Scratch<T>& scratch, int r,
-                     const Clock<T>& clock, const T* slots, long slots_row, long rows, const Team& crew, Splits<T>& splits) {
+                     const Clock<T>& clock, const T* slots, long slots_row, long rows, const Team& crew, Splits<T>& splits,
+                     bool turned) {
   const Program& program = layout.program;
   const Return& back = program.returned[r];
   Operand<T> operands[kColumns];
@@ -119,7 +121,8 @@ void return_gradient(const Layout<T>& layout, const Matrices<T>& matrices, const
   Range awake[kColumns];
   const bool adds = is_state || (!back.vector && program.input_gradient);
   if (!matrices.returned_ranges[r])
-    return multiply(matrices.returned[r], back.count, operands, rows, to, to_row, adds, nullptr, crew, splits);
+    return multiply(matrices.returned[r], back.count, operands, rows, to, to_row, adds, nullptr, crew, splits,
+                    turned);
   const auto ranges_of = [&](long panel) -> const Range* {
     const Range* ranges = matrices.returned_ranges[r] + panel * back.count;
     if (!clock.ticks()) return ranges;
@@ -193,6 +196,7 @@ void backward_block(const Layout<T>& layout, const Kernels<T>& kernels, const Ma
 
   for (long number = call.steps - 1; number >= 0; --number) {
     const long t = layout.step_at(number), alive = block.among(layout.alive(t));
+    const bool turned = number % 2;
     const Range running = mine.below(alive);
     for (int s = 0; s < program.states; ++s)
       for (long j = mine.first; call.y_gradient[s].data && j < (call.repeat ? mine.last : running.last); ++j)
@@ -237,7 +241,8 @@ void backward_block(const Layout<T>& layout, const Kernels<T>& kernels, const Ma
       splits.forget();
       for (int r = 0; r < program.returns; ++r)
         if (program.returned[r].level == level && matrices.returned[r].vectors && !behind.serves(program.returned[r]))
-          return_gradient(layout, matrices, scratch, r, clock, rows.slots, rows.slots_row, alive, crew, splits);
+          return_gradient(layout, matrices, scratch, r, clock, rows.slots, rows.slots_row, alive, crew, splits,
+                          turned);
       int next = level + 1;
       while (next < program.backward_levels && !returns(program, next)) ++next;
       crew.wait();
