@@ -8,7 +8,7 @@
 #include <string>
 #include <vector>
 
-#if defined(OSTINATO_X86) && defined(__linux__)
+#if defined(OSTINATO_AMX) && defined(__linux__)
 #include <cpuid.h>
 #include <sys/syscall.h>
 #include <unistd.h>
@@ -40,7 +40,7 @@ namespace {
 bool matrix_unit() {
 #if defined(OSTINATO_EMULATE)
   return true;
-#elif defined(OSTINATO_X86) && defined(__linux__)
+#elif defined(OSTINATO_AMX) && defined(__linux__)
   unsigned a, b, c, d;
   if (!__get_cpuid_count(7, 0, &a, &b, &c, &d)) return false;
   constexpr unsigned kBfloat16 = 1u << 22, kTiles = 1u << 24;

@@ -1,9 +1,9 @@
 // Products on the processor's matrix unit (AMX): tiles of bfloat16, multiplied and added up in float.
 //
 // A float is the sum of three bfloat16, whose 8 bits each are its 24, and the product of two floats that of nine products.
-// The six largest are taken: each of the others is less than 2^-24 of the whole. (Henry, Tang, Heinecke 2019, 1904.06376.)
-// So a product has the accuracy of float's multiply-adds, at twice their speed or more. With two parts three products are
-// taken, of 16 bits; with one part one product, of 8. Infinity has no such parts: it becomes NaN, but with one part.
+// The six largest are taken: each of the others is at most 2^-24 of the whole. (Henry, Tang, Heinecke 2019, 1904.06376.) So
+// a product has the accuracy of float's multiply-adds. With two parts three products are taken, of 16 bits; with one part one
+// product, of 8. Infinity has no such parts, but with one; it becomes NaN.
 #pragma once
 
 #include <algorithm>
@@ -15,7 +15,7 @@ namespace ostinato {
 namespace OSTINATO_SET {
 
 // Whether numbers of this type can go through the matrix unit.
-#if defined(__AVX512F__)
+#if defined(__AVX512F__) && (defined(OSTINATO_AMX) || defined(OSTINATO_EMULATED))
 template <class T>
 constexpr bool kTiles = std::is_same<T, float>::value;
 #else
@@ -30,14 +30,14 @@ using Half = std::uint16_t;  // a bfloat16
 constexpr long kTileRows = 16, kTileDepth = 32, kTile = kTileRows * kTileDepth;
 inline long tiles_deep(long depth) { return (depth + kTileDepth - 1) / kTileDepth; }
 
-// Two vectors, lane by lane, side by side, as `parts` vectors of bfloat16 that add up to them.
+// Two vectors, lane by lane side by side, as `parts` vectors of bfloat16 that add up to them; `part` is from one to the next.
 template <int parts, class V>
 inline void split(V low, V high, Half* to, long part) {
   typedef std::uint32_t Bits __attribute__((vector_size(kBytes)));
   const auto upper = [](V x, bool round) {
     Bits bits;
     std::memcpy(&bits, &x, sizeof(V));
-    if (round) bits += 0x8000u;
+    if (round) bits += Bits(x == x) & 0x8000u;  // NaN would become a number
     return bits & 0xffff0000u;
   };
   const auto number = [](Bits bits) {
@@ -123,7 +123,7 @@ __attribute__((always_inline)) inline void multiply_tiles() {
 inline void shape_tiles(const long* rows) {
 #if defined(OSTINATO_EMULATED)
   for (int tile = 0; tile < 8 && rows; ++tile) emulated::unit().rows[tile] = static_cast<unsigned char>(rows[tile]);
-#elif defined(__AVX512F__)
+#elif defined(OSTINATO_AMX)
   if (!rows) {
     asm volatile("tilerelease" : : : "memory");
     return;
