@@ -39,16 +39,31 @@ def test_training_runs_on_the_kernels(kind: str) -> None:
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_what_the_kernels_do_not_serve(kind: str) -> None:
-    ours, oracle = pair(kind, num_layers=2, bidirectional=True)
-    x = sequence(ours).bfloat16()
-    assert ours.bfloat16().explain(x) == (
-        "torch: our kernels serve float32 and float64 on the CPU, torch's serve torch.bfloat16 on cpu"
-    )
-    torch.testing.assert_close(ours(x)[0], oracle.bfloat16()(x)[0], atol=0.02, rtol=0.02)
+    ours, oracle = (module.to("meta") for module in pair(kind, num_layers=2, bidirectional=True))
+    x = torch.empty(sequence(ours).shape, device="meta")
+    assert ours.explain(x) == "torch: our kernels serve the CPU, torch's serve torch.float32 on meta"
+    assert ours(x)[0].shape == oracle(x)[0].shape
     ours.backend = "cpu"
     for call in (ours, ours.explain):
-        with pytest.raises(RuntimeError, match=r"backend='cpu' cannot serve this scan: .*bfloat16"):
+        with pytest.raises(RuntimeError, match=r"backend='cpu' cannot serve this scan: .*meta"):
             call(x)
+
+
+@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16], ids=str)
+@pytest.mark.parametrize("kind", KINDS)
+def test_half_precision_runs_on_the_kernels(kind: str, dtype: torch.dtype) -> None:
+    ours, oracle = (module.to(dtype) for module in pair(kind, num_layers=2, bidirectional=True))
+    x = sequence(ours).to(dtype)
+    assert ours.explain(x).startswith("cpu: ") and f"{str(dtype)[6:]} as float32" in ours.explain(x)
+    gradients = []
+    for module in (ours, oracle.float()):
+        leaf = x.to(next(module.parameters()).dtype).requires_grad_()
+        y, _ = module(leaf)
+        gradients.append(torch.autograd.grad(y.float().square().sum(), [leaf, *module.parameters()]))
+        assert y.dtype == leaf.dtype
+    for mine, exact in zip(*gradients, strict=True):
+        assert mine.dtype == dtype
+        torch.testing.assert_close(mine.float(), exact, atol=0.02 * float(exact.abs().max()), rtol=0.0)
 
 
 @pytest.mark.parametrize("kind", KINDS)

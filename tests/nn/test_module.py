@@ -13,6 +13,7 @@ import torch
 from torch import Tensor
 
 from ostinato import nn, scan
+from ostinato.scan import _engine, watch
 
 from .pairs import BATCH, HIDDEN, INPUT, KINDS, STEPS, bundle, packed, pair, sequence, states
 
@@ -239,3 +240,22 @@ def test_autocast_keeps_the_dtype_of_the_weights(kind: str, backend: Any) -> Non
     (gradient,) = torch.autograd.grad(found.sum(), x)
     assert gradient.dtype == torch.bfloat16
     assert gradient.isfinite().all()
+
+
+@pytest.mark.skipif("amx" not in _engine.instruction_sets(), reason="this machine has no matrix unit (AMX)")
+@pytest.mark.parametrize("name", ["LSTM", "PeepholeLSTM"])
+def test_under_autocast_products_are_those_of_bfloat16(name: str) -> None:
+    if _engine.instruction_set() != "avx512":
+        pytest.skip(f"{_engine.instruction_set()} was chosen instead")
+    module = getattr(nn, name)(INPUT, HIDDEN)
+    x = torch.randn(STEPS, 16, INPUT)
+    exact, _ = module(x)
+    with torch.autocast("cpu", torch.bfloat16), watch() as ran:
+        y, _ = module(x)
+        assert module.explain(x).endswith(", products of bfloat16")
+    y.sum().backward()
+    assert [choice.reason.rsplit(", ", 1)[-1] for choice in ran] == ["products of bfloat16"]
+    assert y.dtype == torch.float32 and not torch.equal(y, exact)
+    torch.testing.assert_close(y, exact, atol=0.02, rtol=0.0)
+    with torch.autocast("cpu", torch.float16):
+        assert torch.equal(module(x)[0], exact)

@@ -11,7 +11,7 @@ import torch
 from ostinato.cells import ACTIVATIONS, CELLS, Cell, cell
 from ostinato.scan import Choice, Weights, choose, make_request, record, run, scan, watch
 
-from .problems import Problem, arguments, every_cell, tensors
+from .problems import FLOOR, Problem, arguments, assert_identical, error, evaluate, every_cell, tensors
 
 CELLS_UNDER_TEST = pytest.mark.parametrize("one", every_cell(), ids=lambda one: one.name)
 
@@ -36,8 +36,6 @@ def _request(one: Cell, dtype: torch.dtype = torch.float32, device: str = "cpu",
 #: What the kernels do not serve, with a word that the reason must hold.
 UNSERVED = {
     "a Python activation": (lambda: _request(CELLS["lstm"], activations={"phi": torch.tanh}), "phi"),
-    "bfloat16": (lambda: _request(CELLS["lstm"], torch.bfloat16), "bfloat16"),
-    "float16": (lambda: _request(CELLS["gru"], torch.float16), "float16"),
     "the meta device": (lambda: _request(CELLS["elman"], device="meta"), "meta"),
     "an empty batch": (lambda: _request(CELLS["gru"], x=torch.zeros(0, 4, 2), initial_state=None), "batch"),
 }
@@ -166,13 +164,20 @@ def test_watch_ends_with_an_error_too() -> None:
     assert taken == []
 
 
-@pytest.mark.parametrize("dtype, bound", [(torch.bfloat16, 0.05), (torch.float16, 0.01)], ids=str)
-def test_half_precision_runs(dtype: torch.dtype, bound: float) -> None:
-    problem = Problem(CELLS["lstm"], H=8, B=4, T=5)
-    y, _ = scan(**arguments(problem, {n: t.to(dtype) for n, t in tensors(problem).items()}))
-    want, _ = scan(**arguments(problem, tensors(problem)), backend="reference")
-    assert y.dtype == dtype
-    assert (y.double() - want).abs().max() < bound
+@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16], ids=str)
+@CELLS_UNDER_TEST
+def test_half_precision_is_float32_rounded_at_the_end(one: Cell, dtype: torch.dtype, engine: str) -> None:
+    problem = Problem(one, H=8, B=4, T=5)
+    given = {name: tensor.to(dtype) for name, tensor in tensors(problem).items()}
+    choice = choose(make_request(**arguments(problem, given)))
+    assert choice.backend == "cpu" and f", {str(dtype)[6:]} as float32" in choice.reason
+    got = evaluate(problem, given, engine)
+    want = evaluate(problem, {name: tensor.float() for name, tensor in given.items()}, engine)
+    assert {tensor.dtype for tensor in got.values()} == {dtype}
+    assert_identical({name: want[name].to(dtype) for name in ("outputs", *one.states)}, got)
+    largest = max(float(tensor.abs().max()) for tensor in want.values())
+    # what comes back into the scan has been rounded as well
+    assert max(error(got[name], want[name], FLOOR * largest) for name in want) < 4 * torch.finfo(dtype).eps
 
 
 @pytest.mark.parametrize("lengths", [None, (4, 0, 2)])

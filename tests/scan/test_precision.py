@@ -137,6 +137,21 @@ def test_numbers_of_8_bits_are_multiplied_exactly() -> None:
     assert torch.equal(y[:, 0], x[:, 0] @ W.T)
 
 
+@pytest.mark.parametrize("bits", [0x7FC00000, 0x7FFFFFFF, -1], ids=hex)
+@pytest.mark.parametrize("kind", BOUNDS)
+def test_nan_stays_nan_and_in_its_row(kind: str, bits: int) -> None:
+    problem = Problem(CELLS["lstm"], H=40, B=20, T=3, D=9)
+    given = tensors(problem, SINGLE)
+    with using(kind):
+        clean = forward(problem, given, "cpu")["outputs"]
+        given["x"][7, 1, 3] = torch.tensor(bits, dtype=torch.int32).view(SINGLE)
+        assert given["x"].isnan().sum() == 1
+        y = forward(problem, given, "cpu")["outputs"]
+    assert y[7, 1:].isnan().all()
+    others = torch.arange(20) != 7
+    assert torch.equal(y[others], clean[others]) and torch.equal(y[7, 0], clean[7, 0])
+
+
 @pytest.mark.parametrize("kind", BOUNDS)
 @pytest.mark.parametrize("cell", representatives(), ids=lambda cell: cell.name)
 def test_the_laws_hold_to_the_bit(cell: Cell, kind: str) -> None:
@@ -223,6 +238,20 @@ def test_the_switch_for_everything_reaches_the_kernels() -> None:
         finally:
             torch.backends.fp32_precision = "none"
     assert_identical(got, want)
+
+
+def test_bfloat16_multiplies_what_it_is() -> None:
+    problem = Problem(CELLS["lstm"], H=40, B=20, T=4, D=9)
+    given = {name: tensor.to(torch.bfloat16) for name, tensor in tensors(problem).items()}
+    with watch() as ran:
+        got = evaluate(problem, given, "cpu")
+        with using("bf16"):
+            want = evaluate(problem, {name: tensor.float() for name, tensor in given.items()}, "cpu")
+    assert_identical({name: want[name].to(torch.bfloat16) for name in ("outputs", "h", "c")}, got)
+    lstm = "compiled kernel of lstm, avx512"
+    assert [one.reason for one in ran] == [
+        f"{lstm}, bfloat16 as float32, products of bfloat16", f"{lstm}, products of bfloat16"
+    ]  # fmt: skip
 
 
 def test_another_instruction_set_has_no_matrix_unit() -> None:

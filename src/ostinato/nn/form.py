@@ -77,6 +77,11 @@ def autocasts(x: Tensor) -> bool:
     return x.is_floating_point() and device != "meta" and torch.is_autocast_enabled(device)
 
 
+def rounded_by_autocast(x: Tensor) -> torch.dtype | None:
+    """What autocast has the numbers of products rounded to; None is to nothing."""
+    return torch.get_autocast_dtype(x.device.type) if autocasts(x) else None
+
+
 def in_dtype(x: Tensor, states: States, dtype: torch.dtype) -> tuple[Tensor, States]:
     """Under autocast, input and states in the dtype of the weights: a recurrence adds up what each step rounds off."""
     return (x.to(dtype), tuple(state.to(dtype) for state in states)) if autocasts(x) else (x, states)
@@ -88,10 +93,11 @@ def run_stack(
     """Every layer on the output of the one before, with dropout in between: the last output and all final states."""
     finals: list[States] = []
     found: tuple[Tensor, ...] = (x,)
+    narrow = rounded_by_autocast(x)
     with torch.autocast(x.device.type, enabled=False) if autocasts(x) else nullcontext():
         for number, ask in enumerate(layers):
             below = dropout(found[0], probability, training) if number and probability else found[0]
-            found, final = scan.run(ask(below, found[1:]), backend)
+            found, final = scan.run(ask(below, found[1:]).rounding(narrow), backend)
             finals.append(final)
     return found[0], finals[0] if len(finals) == 1 else tuple(torch.cat(state) for state in zip(*finals, strict=True))
 

@@ -15,7 +15,7 @@ from torch.nn.utils.rnn import PackedSequence
 from .. import cells, scan
 from ..scan.bounds import check_bounds
 from ..scan.request import ActivationLike
-from .form import Form, States, by_layer, in_dtype, run_stack
+from .form import Form, States, by_layer, in_dtype, rounded_by_autocast, run_stack
 from .initial import ForgetBias, RecurrentInit, initialize
 from .masks import check_rate, draw
 from .stream import stream
@@ -220,7 +220,8 @@ class Layer(torch.nn.Module):
             below = x.new_zeros(1).expand(*x.shape[:-1], structure.input_size)
             lower = x.new_zeros(1).expand(*x.shape[:-1], self._directions * self.hidden_size)
             read = len(structure.cell.sequences) if told else 0
-            choice = scan.choose(ask(below if told else x, (lower,) * read), self.backend)
+            request = ask(below if told else x, (lower,) * read).rounding(rounded_by_autocast(x))
+            choice = scan.choose(request, self.backend)
             told.append(f"{choice.backend}: {choice.reason}")
         return told[0] if len({*told}) == 1 else "; ".join(f"layer {k}: {one}" for k, one in enumerate(told))
 

@@ -15,7 +15,7 @@ from torch.nn.utils.rnn import PackedSequence
 
 from .. import cells, scan
 from ..scan.bounds import check_bounds
-from .form import Ask, Form, States, autocasts, by_layer, in_dtype, run_stack
+from .form import Ask, Form, States, autocasts, by_layer, in_dtype, rounded_by_autocast, run_stack
 from .stream import stream
 
 Backend = scan.Backend | Literal["torch"]
@@ -74,7 +74,8 @@ class Recurrent(torch.nn.RNNBase):
         """The whole stack over a whole sequence, as torch's module of the same name describes it.
 
         Under autocast the scan keeps the dtype of the weights, because a recurrence adds up what each step rounds off:
-        input and states are converted to that dtype, and the output has it.
+        input and states are converted to that dtype, and the output has it. What products multiply is rounded to
+        bfloat16, where that is the dtype of autocast and faster.
 
         Args:
             input: (steps, batch, input_size), with `batch_first` (batch, steps, input_size), unbatched
@@ -109,7 +110,8 @@ class Recurrent(torch.nn.RNNBase):
             return f"torch: {reason}"
         form, x, states = self._arrange(input, hx)
         # the scans of the other layers differ in the input size only
-        choice = scan.choose(self._asks(form, states)[0](x, ()), self.backend)
+        request = self._asks(form, states)[0](x, ()).rounding(rounded_by_autocast(x))
+        choice = scan.choose(request, self.backend)
         return f"{choice.backend}: {choice.reason}"
 
     def stream(self, batch: int = 1) -> scan.Stream:
@@ -151,7 +153,7 @@ class Recurrent(torch.nn.RNNBase):
         elif not self._fits(input, hx):
             return "the arguments do not fit together, and its error says why"
         elif self.backend is None and not (x.device.type == "cpu" and (x.dtype in scan.KERNEL_DTYPES or autocasts(x))):
-            reason = f"our kernels serve float32 and float64 on the CPU, torch's serve {x.dtype} on {x.device.type}"
+            reason = f"our kernels serve the CPU, torch's serve {x.dtype} on {x.device.type}"
         else:
             return None
         if torch.is_grad_enabled() and (asked := self._told((*_BOUNDS, "saved_dtype"))):

@@ -145,11 +145,6 @@ def _addressable(request: Request) -> Request:
     return request if all(one is other for one, other in zip(given, found, strict=True)) else request.bind(found)
 
 
-def _chosen() -> tuple[str, int]:
-    """The settings of this moment that calls are made for."""
-    return _engine.instruction_set(), precision.chosen()
-
-
 class _Form:
     """What the calls of all requests have in common that differ in their tensors alone.
 
@@ -161,7 +156,6 @@ class _Form:
     """
 
     def __init__(self, request: Request) -> None:
-        self.chosen = _chosen()
         self.parts = precision.parts(request)
         self.ragged = _ragged(request)
         self.description = cast("dict[str, Any]", kernel(request.cell))
@@ -176,11 +170,12 @@ class _Form:
 
     @classmethod
     def of(cls, request: Request) -> _Form:
-        """That of a request, made once."""
-        found: _Form | None = request.shared.get("calls")
-        if found is None or found.chosen != _chosen():
-            found = request.shared["calls"] = cls(request)
-        return found
+        """That of a request, made once for every instruction set and exactness of products."""
+        found: dict[tuple[str, int], _Form] = request.shared.setdefault("calls", {})
+        settings = _engine.instruction_set(), precision.parts(request)
+        if settings not in found:
+            found[settings] = cls(request)
+        return found[settings]
 
     def _call(self, request: Request, direction: int) -> Any:
         call = _engine.Call()

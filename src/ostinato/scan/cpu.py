@@ -13,8 +13,11 @@ from . import _engine, pieces, reference
 from .call import Caller, kernel, readable
 from .request import Request
 
-#: What the kernels compute in.
-KERNEL_DTYPES = (torch.float32, torch.float64)
+#: What the kernels take and give as float32, which they compute in.
+WIDENED = (torch.bfloat16, torch.float16)
+
+#: What the kernels serve.
+KERNEL_DTYPES = (torch.float32, torch.float64, *WIDENED)
 
 #: The types of tensors whose memory the kernels may read.
 _SEEN_INTO = {Tensor, torch.nn.Parameter}
@@ -54,7 +57,7 @@ def _unserved(request: Request) -> str | None:
     if x.device.type != "cpu":
         return f"the kernels run on the CPU, and the input is on {x.device}"
     if x.dtype not in KERNEL_DTYPES:
-        return f"the kernels serve float32 and float64, and the input is {x.dtype}"
+        return f"the kernels serve float32, float64, bfloat16 and float16, and the input is {x.dtype}"
     if request.batch == 0:
         return "the batch is empty"
     for symbol, function in request.activations.items():
@@ -135,6 +138,10 @@ def _differentiable(
 
 def run(request: Request) -> tuple[tuple[Tensor, ...], tuple[Tensor, ...]]:
     """Output sequences and final states of a request that `why_not` has nothing against."""
+    if (dtype := request.x.dtype) in WIDENED:
+        wide = request.bind([tensor.float() for tensor in request.tensors()])
+        outputs, finals = run(wide.rounding(dtype) if dtype == torch.bfloat16 else wide)
+        return tuple(y.to(dtype) for y in outputs), tuple(state.to(dtype) for state in finals)
     if request.wants_gradients:
         results = _Scan.apply(request, *request.tensors())  # type: ignore[no-untyped-call]
         count = len(request.outputs)

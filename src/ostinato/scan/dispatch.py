@@ -119,7 +119,7 @@ def choose(request: Request, backend: Backend | None = None) -> Choice:
         raise ValueError(f"backend is {backend!r}; expected 'cpu', 'reference' or None")
     obstacle = "the reference was asked for" if backend == "reference" else cpu.why_not(request)
     if obstacle is None:
-        return _compiled(request.cell.name, cpu.instruction_set(), precision.parts(request))
+        return _compiled(request.cell.name, cpu.instruction_set(), precision.parts(request), request.x.dtype)
     if backend == "cpu":
         raise RuntimeError(f"backend='cpu' cannot serve this scan: {obstacle}")
     if request.saved_dtype is not None and request.wants_gradients:
@@ -131,8 +131,9 @@ def choose(request: Request, backend: Backend | None = None) -> Choice:
 
 
 @lru_cache(maxsize=256)
-def _compiled(cell: str, instruction_set: str, parts: int) -> Choice:
-    return Choice("cpu", f"compiled kernel of {cell}, {instruction_set}{precision.NAMES[parts]}")
+def _compiled(cell: str, instruction_set: str, parts: int, dtype: torch.dtype) -> Choice:
+    widened = f", {str(dtype).removeprefix('torch.')} as float32" if dtype in cpu.WIDENED else ""
+    return Choice("cpu", f"compiled kernel of {cell}, {instruction_set}{widened}{precision.NAMES[parts]}")
 
 
 _watchers: Listeners[Choice] = Listeners()

@@ -43,7 +43,10 @@ def chosen() -> int:
 
 def parts(request: Request) -> int:
     """Likewise in the scan of a request: products that leave out parts of U are those of multiply-adds."""
-    if request.x.dtype != torch.float32 or request.cell.clock or request.weights[0].reach is not None:
+    dtype = request.x.dtype
+    if dtype == torch.float64 or request.cell.clock or request.weights[0].reach is not None:
         return 0
     found = chosen()
+    if torch.bfloat16 in (dtype, request.narrow):
+        found = int(_UNIT and _engine.instruction_set() in ("amx", "avx512"))
     return found if found == 3 or request.batch >= FEWEST_ROWS else 0

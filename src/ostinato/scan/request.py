@@ -81,6 +81,7 @@ class Request:
         recompute: how many steps the backward pass runs again at a time; 0 is none, all that it needs is kept.
         saved_dtype: what is kept between the passes is rounded to; None is not at all.
         flow: where the backward pass tells the gradients of the states; None is nowhere.
+        narrow: the numbers of products may be rounded to this; None is not at all.
         shared: what has been made for a request serves all those that differ from it in their tensors alone.
     """
 
@@ -107,6 +108,7 @@ class Request:
     projection: int
     steps: int
     batch: int
+    narrow: torch.dtype | None = None
     shared: dict[str, Any] = field(default_factory=dict, init=False, repr=False, compare=False)
 
     @property
@@ -146,6 +148,14 @@ class Request:
         for w in self.weights:
             found += w.tensors()
         return (*found, *(sequence for given in self.sequences for sequence in given))
+
+    def rounding(self, dtype: torch.dtype | None) -> Request:
+        """This request, its products' numbers rounded to `dtype` where that makes them faster; None rounds nothing."""
+        if dtype == self.narrow:
+            return self
+        rounded = self.on(self.x, self.initial_state, self.weights, self.sequences)
+        rounded.__dict__["narrow"] = dtype
+        return rounded
 
     def bind(self, tensors: Sequence[Tensor]) -> Request:
         """This request on other tensors, given in the order of `tensors()`."""
