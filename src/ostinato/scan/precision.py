@@ -14,7 +14,7 @@ import torch
 from . import _engine
 from .request import Request
 
-#: Into how many bfloat16 a number is split; 0 is not at all.
+#: Into how many bfloat16 a number is split; 0, as for what is not known here, is not at all.
 _PARTS = {"none": 0, "ieee": 0, "tf32": 2, "bf16": 1}
 
 #: The matrix unit is slower than multiply-adds with fewer rows.
@@ -30,15 +30,17 @@ _said = getattr(torch._C, "_get_fp32_precision_getter", lambda backend, operatio
 NAMES = {0: "", 1: ", products of bfloat16", 2: ", products of two bfloat16 a number", 3: ""}
 
 
+def _usable() -> bool:
+    """Whether the engine in use may multiply on the matrix unit."""
+    return _UNIT and _engine.instruction_set() in ("amx", "avx512")
+
+
 def chosen() -> int:
     """Into how many bfloat16 the numbers of products are split by the settings of this moment; 0 is not at all.
 
     The instruction set "amx", asked for by name, splits what is to be exact into three, which are its 24 bits.
     """
-    used = _engine.instruction_set() if _UNIT else ""
-    if used not in ("amx", "avx512"):
-        return 0
-    return _PARTS[_said("mkldnn", "rnn")] or 3 * (used == "amx")
+    return (_PARTS.get(_said("mkldnn", "rnn"), 0) or 3 * (_engine.instruction_set() == "amx")) if _usable() else 0
 
 
 def parts(request: Request) -> int:
@@ -46,7 +48,5 @@ def parts(request: Request) -> int:
     dtype = request.x.dtype
     if dtype == torch.float64 or request.cell.clock or request.weights[0].reach is not None:
         return 0
-    found = chosen()
-    if torch.bfloat16 in (dtype, request.narrow):
-        found = int(_UNIT and _engine.instruction_set() in ("amx", "avx512"))
+    found = int(_usable()) if torch.bfloat16 in (dtype, request.narrow) else chosen()
     return found if found == 3 or request.batch >= FEWEST_ROWS else 0
