@@ -19,10 +19,10 @@ struct Meeting {
 };
 
 // In how many crews the threads work: each has as many rows as the matrices have half megabytes, about what a core's cache
-// keeps, up to 32, where reading the matrices is the lesser part of a step. Smaller matrices need no company.
+// keeps, up to 64, where reading the matrices is the lesser part of a step. Smaller matrices need no company.
 template <class T>
 long crews_of(const Layout<T>& layout, const Matrices<T>& matrices, long threads) {
-  const long rows = std::min(matrices.bytes() >> 19, 32L);
+  const long rows = std::min(matrices.bytes() >> 19, 64L);
   if (layout.partial()) return threads;
   if (rows == 0) return std::min(threads, layout.groups());
   return std::clamp(layout.call.batch / rows, 1L, threads);
