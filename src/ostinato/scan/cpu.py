@@ -29,7 +29,8 @@ if os.environ.get("OSTINATO_ISA"):
 
 
 def instruction_set() -> str:
-    """The instruction set whose kernels run: "avx512", "avx2" or "baseline"; OSTINATO_ISA chooses another."""
+    """The instruction set whose kernels run; OSTINATO_ISA chooses another: "avx512", "amx" (the same, with products on
+    the matrix unit), "avx2" or "baseline"."""
     return str(_engine.instruction_set())
 
 
