@@ -93,12 +93,10 @@ class WeightGradient {
     long t = 0;
     while (t + 1 < layout_.call.steps && layout_.tokens_before(t + 1) <= from) ++t;
     if constexpr (kTiles<T>) {
-      using Sum = void (WeightGradient::*)(long, long, long, long, long, T*, Half*) const;
-      const Sum run = layout_.parts == 3   ? &WeightGradient::template sum_split<3>
-                      : layout_.parts == 2 ? &WeightGradient::template sum_split<2>
-                                           : &WeightGradient::template sum_split<1>;
       if (layout_.parts)
-        return (this->*run)(from, to, t, panels_.first(first), panels_.first(last), sums, reinterpret_cast<Half*>(packed));
+        return with_parts(layout_.parts, [&](auto parts) {
+          sum_split<parts>(from, to, t, panels_.first(first), panels_.first(last), sums, reinterpret_cast<Half*>(packed));
+        });
     }
     T* const vectors = packed + kChunk * panels_.vectors * lanes<Vector<T>>;
     for (long token = from; token < to;) {

@@ -35,8 +35,8 @@ extern const Engine engine, tiles_engine;
 
 namespace {
 
-// Whether the processor has a matrix unit for bfloat16 (AMX), and the system lets this process use it. It must be asked once,
-// since a thread's state grows by eight kilobytes with it.
+// Whether the processor has a matrix unit for bfloat16 (AMX), and the system lets this process use it, which has to be asked:
+// a thread's state grows by eight kilobytes with it.
 bool matrix_unit() {
 #if defined(OSTINATO_EMULATE)
   return true;
@@ -63,7 +63,8 @@ std::vector<const Engine*> runnable() {
                       __builtin_cpu_supports("avx512bw") && __builtin_cpu_supports("avx512vl");
 #endif
   if (widest) found.push_back(&avx512::engine);
-  if (widest && matrix_unit()) found.push_back(&avx512::tiles_engine);
+  static const bool unit = widest && matrix_unit();  // asked once: it takes as long as a small scan
+  if (unit) found.push_back(&avx512::tiles_engine);
   if (__builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma")) found.push_back(&avx2::engine);
 #endif
   found.push_back(&baseline::engine);

@@ -203,8 +203,8 @@ struct Matrices {
       T* const to = packed.parts ? panels_ + team.rank * rounded(largest_, 64 / sizeof(T)) : packed.panel(panels.first(panel));
       pack_panel(panels, panel, to, ranges ? ranges + panel * terms : nullptr);
       if constexpr (kTiles<T>) {
-        const auto split = packed.parts == 3 ? split_panel<3, T> : packed.parts == 2 ? split_panel<2, T> : split_panel<1, T>;
-        if (packed.parts) split(to, panels, panel, terms, sizes, packed);
+        if (packed.parts)
+          with_parts(packed.parts, [&](auto parts) { split_panel<parts>(to, panels, panel, terms, sizes, packed); });
       }
     }
   }

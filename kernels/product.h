@@ -260,8 +260,10 @@ template <class T>
 void multiply(const Packed<T>& b, int terms, const Operand<T>* operands, long rows, T* c, long c_row, bool accumulate,
               const Range* ranges, const Team& crew, Splits<T>& splits, bool turned) {
   if constexpr (kTiles<T>) {
-    const auto run = b.parts == 3 ? multiply_split<T, 3> : b.parts == 2 ? multiply_split<T, 2> : multiply_split<T, 1>;
-    if (b.parts) return run(b, terms, operands, rows, c, c_row, accumulate, ranges, crew, splits);
+    if (b.parts)
+      return with_parts(b.parts, [&](auto parts) {
+        multiply_split<T, parts>(b, terms, operands, rows, c, c_row, accumulate, ranges, crew, splits);
+      });
   }
   if (rows == 1) return multiply_thin<T, 1>(b, terms, operands, c, c_row, accumulate, ranges, crew, turned);
   if constexpr (kMostVectors < 4)

@@ -25,6 +25,17 @@ constexpr bool kTiles = false;
 
 using Half = std::uint16_t;  // a bfloat16
 
+// Calls `work` with a number of parts, 1 to 3, that the compiler knows.
+template <class Work>
+void with_parts(int parts, Work work) {
+  if (parts == 3)
+    work(std::integral_constant<int, 3>());
+  else if (parts == 2)
+    work(std::integral_constant<int, 2>());
+  else
+    work(std::integral_constant<int, 1>());
+}
+
 // A tile of the left matrix is up to 16 rows of 32 numbers; one of the right matrix, 32 rows of 16 numbers. Numbers k and
 // k + 16 of the 32 stand side by side in both.
 constexpr long kTileRows = 16, kTileDepth = 32, kTile = kTileRows * kTileDepth;

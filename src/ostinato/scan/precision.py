@@ -20,7 +20,7 @@ _PARTS = {"none": 0, "ieee": 0, "tf32": 2, "bf16": 1}
 #: The matrix unit is slower than multiply-adds with fewer rows.
 FEWEST_ROWS = 16
 
-#: Whether this machine has a matrix unit that a process may use: asking takes as long as a small scan.
+#: Whether this machine has a matrix unit that this process may use.
 _UNIT = "amx" in _engine.instruction_sets()
 
 #: `torch.backends.mkldnn.rnn.fp32_precision`, without the tenfold time that a property of a module takes.
