@@ -8,22 +8,20 @@ namespace OSTINATO_SET {
 
 // Tokens in a chunk: its panel of columns stays in the first-level cache.
 constexpr long kChunk = 384 / kMostVectors;
-// Entries of the vectors that stand side by side, token after token: what a tile reads in one go.
-constexpr long kGroup = tile_rows(kMostVectors);
 // Entries of the vectors at a time: with those of a chunk they stay in the second-level cache.
-constexpr long kBand = 256 / kGroup * kGroup;
+constexpr long kBand = 256;
 // Tokens in a chunk for the matrix unit.
 constexpr long kSplitChunk = 128;
 // Numbers that the sums over several ranges of tokens may take.
 constexpr long kSums = 1 << 20;
 
 template <class T, int M, int N>
-void outer_tile(const T* a, long depth, const T* b, T* c, long c_row) {
+void outer_tile(const T* a, long a_row, long depth, const T* b, T* c, long c_row) {
   using V = Vector<T>;
   V sum[M][N];
   for (int m = 0; m < M; ++m)
     for (int n = 0; n < N; ++n) sum[m][n] = load<V>(c + m * c_row + n * lanes<V>);
-  for (long k = 0; k < depth; ++k, a += kGroup, b += N * lanes<V>) {
+  for (long k = 0; k < depth; ++k, a += a_row, b += N * lanes<V>) {
     V right[N];
     for (int n = 0; n < N; ++n) right[n] = load<V>(b + n * lanes<V>);
     for (int m = 0; m < M; ++m) {
@@ -36,9 +34,9 @@ void outer_tile(const T* a, long depth, const T* b, T* c, long c_row) {
 }
 
 template <class T>
-using OuterTile = void (*)(const T*, long, const T*, T*, long);
+using OuterTile = void (*)(const T*, long, long, const T*, T*, long);
 
-template <class T, int N, int M = kGroup>
+template <class T, int N, int M = tile_rows(N)>
 OuterTile<T> find_outer(int m) {
   if constexpr (M == 1)
     return outer_tile<T, 1, N>;
@@ -69,6 +67,9 @@ class WeightGradient {
     columns_ = product.columns * layout.width;
     for (int k = 0; k < product.terms; ++k)
       if (wanted(k)) depth_ += layout.size_of(product.term[k].vector);
+    // an odd number of cache lines, so that the tokens' spread over all of a cache
+    constexpr long line = 64 / sizeof(T);
+    vectors_row_ = (rounded(depth_, line) / line | 1) * line;
     // enough pieces of work for several threads, and each large enough to be worth adding up
     const long size = (depth_ + 1) * columns_;
     while (splits_ < 8 && layout.tokens() >= splits_ * 512 && 2 * splits_ * size <= kSums) splits_ *= 2;
@@ -81,7 +82,7 @@ class WeightGradient {
   // How much room `sum` needs for a chunk.
   long packed_size() const {
     if (layout_.parts) return (left_size() + panels_.vectors * tiles_deep(kSplitChunk) * layout_.parts * kTile) / 2;
-    return kChunk * (panels_.vectors * lanes<Vector<T>> + rounded(depth_, kGroup));
+    return kChunk * (panels_.vectors * lanes<Vector<T>> + vectors_row_);
   }
 
   // One range of tokens, for panels first..last.
@@ -104,12 +105,12 @@ class WeightGradient {
       for (long k = 0; k < count; ++k) {
         while (token + k >= layout_.tokens_before(t + 1)) ++t;
         const long row = token + k - layout_.tokens_before(t);
-        long entry = 0;
+        T* to = vectors + k * vectors_row_;
         for (int term = 0; term < product_.terms; ++term) {
           if (!wanted(term)) continue;
           const long size = layout_.size_of(product_.term[term].vector);
-          lay_out(vectors + k * kGroup, entry, vector(product_.term[term].vector, t, row), size);
-          entry += size;
+          copy_row(to, vector(product_.term[term].vector, t, row), size);
+          to += size;
         }
       }
       pack(token, count, first, last, sums, packed);
@@ -237,35 +238,6 @@ class WeightGradient {
     return layout_.slots(t, row) + layout_.program.vector_slot[code - 1 - layout_.program.states] * layout_.width;
   }
 
-  // Put a token's vector, null for zeros, behind its first `entry` entries, in groups.
-  static void lay_out(T* token, long entry, const T* from, long size) {
-    static constexpr T zeros[kGroup] = {};
-    const long on = from ? 1 : 0, within = entry % kGroup;
-    T* to = token + entry / kGroup * kChunk * kGroup;
-    if (!from) from = zeros;
-    if (within) {
-      const long begun = std::min(kGroup - within, size);
-      copy_few(to + within, from, begun);
-      from += on * begun;
-      to += kChunk * kGroup;
-      size -= begun;
-    }
-    for (; size >= kGroup; size -= kGroup, from += on * kGroup, to += kChunk * kGroup)
-      std::memcpy(to, from, kGroup * sizeof(T));  // of a size that the compiler knows
-    copy_few(to, from, size);
-  }
-
-  // Fewer numbers than a group has, likewise.
-  template <long N = kGroup - 1>
-  static void copy_few(T* to, const T* from, long count) {
-    if constexpr (N > 0) {
-      if (count == N)
-        std::memcpy(to, from, N * sizeof(T));
-      else
-        copy_few<N - 1>(to, from, count);
-    }
-  }
-
   // Copy the columns' gradients of a chunk into panels, row by row as they stand, and add them to the bias' gradient.
   void pack(long token, long count, long first, long last, T* sums, T* packed) const {
     using V = Vector<T>;
@@ -308,21 +280,20 @@ class WeightGradient {
     }
   }
 
-  void sum_rows(long p, Range rows, long count, const T* vectors, T* sums, const T* panel) const {
+  void sum_rows(long p, const Range& rows, long count, const T* vectors, T* sums, const T* panel) const {
     const int n = panels_.width(p);
     T* c = sums + panels_.first(p) * lanes<Vector<T>>;
-    for (long row = rows.first, next; row < rows.last; row = next) {
-      const long group = row / kGroup;
-      next = std::min((group + 1) * kGroup, rows.last);
-      find_outer<T>(int(next - row), n)(vectors + group * kChunk * kGroup + row % kGroup, count, panel,
-                                        c + row * columns_, columns_);
+    const long size = rows.last - rows.first, pieces = (size + tile_rows(n) - 1) / tile_rows(n);
+    for (long piece = 0; piece < pieces; ++piece) {
+      const long row = rows.first + piece * size / pieces, next = rows.first + (piece + 1) * size / pieces;
+      find_outer<T>(int(next - row), n)(vectors + row, vectors_row_, count, panel, c + row * columns_, columns_);
     }
   }
 
   const Layout<T>& layout_;
   const Product& product_;
   const Panels panels_;
-  long columns_ = 0, depth_ = 0, splits_ = 1;
+  long columns_ = 0, depth_ = 0, vectors_row_ = 0, splits_ = 1;
   T* sums_ = nullptr;
 };
 
