@@ -2,6 +2,9 @@
 // of one step.
 #pragma once
 
+#include <atomic>
+#include <limits>
+
 #include "pack.h"
 #include "rows.h"
 
@@ -30,18 +33,45 @@ long steps_behind(const Layout<T>& layout, long rows) {
   return layout.call.x_gradient.data && !layout.program.input_gradient ? steps_ahead(layout, rows) : 1;
 }
 
+// Between a thread that takes rows through the steps and one that has none, and makes the products of the input for it, so
+// many steps at once: a portion. Who begins on a portion makes it, so that nobody waits for a helper that does not come.
+class Pipe {
+ public:
+  static constexpr long kPlaces = 3;  // for portions
+
+  // By whose rows they are: now the memory is there, or there is none.
+  void open(bool enough) { begun_.store(enough ? 0 : kNever, std::memory_order_release); }
+  // Waits for that.
+  bool opened() const {
+    for (Patience patience; begun_.load(std::memory_order_acquire) < 0;) patience.wait();
+    return next() != kNever;
+  }
+  long next() const { return begun_.load(std::memory_order_relaxed); }
+  bool begin(long portion) { return begun_.compare_exchange_strong(portion, portion + 1); }
+  void finish(long portion) { made_[portion % kPlaces].store(portion + 1, std::memory_order_release); }
+  bool finished(long portion) const { return made_[portion % kPlaces].load(std::memory_order_acquire) > portion; }
+  // Those before `portion` are needed no more.
+  void use(long portion) { used_.store(portion, std::memory_order_release); }
+  bool fits(long portion) const { return portion < used_.load(std::memory_order_acquire) + kPlaces; }
+
+ private:
+  static constexpr long kNever = std::numeric_limits<long>::max();
+  std::atomic<long> begun_{-1}, used_{0}, made_[kPlaces] = {};
+};
+
 // The memory for one block of rows, of a crew of threads.
 template <class T>
 struct Scratch {
+  Pipe* pipe;  // null: nobody helps
   char* awake;
   T *inputs, *input, *input_gradient, *sequences, *sequence_gradients, *products, *state, *carry, *means, *gradient;
   T* column_gradients;
   Half* splits;  // of each thread so many
   long splits_size;
 
-  Scratch(const Layout<T>& layout, long rows, int threads, bool backward, Carver& carver) {
+  Scratch(const Layout<T>& layout, long rows, int threads, bool backward, Pipe* pipe, Carver& carver) : pipe(pipe) {
     const Program& program = layout.program;
-    const long steps = backward ? 0 : steps_ahead(layout, rows);
+    const long steps = backward ? 0 : steps_ahead(layout, rows) * (pipe ? Pipe::kPlaces : 1);
     inputs = carver.array<T>(steps > 1 ? steps * rows * layout.input_width : 0);
     awake = carver.array<char>(program.clock_state >= 0 ? layout.call.units : 0);
     input = carver.array<T>(rows * layout.input_width);
@@ -192,19 +222,49 @@ class Ahead {
 
   // Where the products of step `number` stand, those of the input among them.
   T* products(long number) const {
-    const long row = layout_.program.columns * layout_.width, place = number % steps_;
-    if (steps_ > 1 && place == 0) begin(number, row);
-    return scratch_.products + place * block_.count * row;
+    const long portion = number / steps_, row = layout_.program.columns * layout_.width;
+    if (steps_ > 1 && number % steps_ == 0) {
+      Pipe* const pipe = scratch_.pipe;
+      if (pipe) pipe->use(portion);
+      if (!pipe || pipe->begin(portion))
+        make(portion);
+      else
+        for (Patience patience; !pipe->finished(portion);) patience.wait();
+    }
+    const long size = block_.count * row;
+    T* const products = scratch_.products + (place(portion) + number % steps_) * size;
+    if (scratch_.pipe && (number + 1) % steps_)  // those of the next step, which stand in another core's cache
+      for (long k = 0; k < size; k += 64 / sizeof(T)) prefetch(products + size + k);
+    return products;
+  }
+
+  // Makes what another thread will need, until all has been begun.
+  void help() const {
+    Pipe& pipe = *scratch_.pipe;
+    Patience patience;
+    for (long portion; (portion = pipe.next()) * steps_ < layout_.call.steps;) {
+      if (!pipe.fits(portion) || !pipe.begin(portion)) {
+        patience.wait();
+        continue;
+      }
+      make(portion);
+      pipe.finish(portion);
+      patience = {};
+    }
   }
 
  private:
-  void begin(long number, long row) const {
+  long place(long portion) const { return scratch_.pipe ? portion % Pipe::kPlaces * steps_ : 0; }
+
+  void make(long portion) const {
     const Program& program = layout_.program;
+    const long number = portion * steps_, row = program.columns * layout_.width;
     const long steps = std::min(steps_, layout_.call.steps - number);
+    T* const inputs = scratch_.inputs + place(portion) * block_.count * layout_.input_width;
     for (long i = 0; i < steps; ++i) {
       const long t = layout_.step_at(number + i), alive = block_.among(layout_.alive(t));
       for (long j = mine_.first; j < mine_.last; ++j)
-        copy_row<T>(scratch_.inputs + (i * block_.count + j) * layout_.input_width,
+        copy_row<T>(inputs + (i * block_.count + j) * layout_.input_width,
                     j < alive ? layout_.of(layout_.call.x, t, block_.row(j)) : nullptr, layout_.call.input_size);
     }
     crew_.wait();
@@ -212,11 +272,12 @@ class Ahead {
     for (int p = 0; p < program.products; ++p) {
       const Product& product = program.product[p];
       if (!serves(product)) continue;
-      Operand<T> operands[kTerms] = {{scratch_.inputs, layout_.input_width, layout_.call.input_size}};
+      Operand<T> operands[kTerms] = {{inputs, layout_.input_width, layout_.call.input_size}};
       if (product.terms > 1) operands[1] = scratch_.operand(layout_, product.term[1].vector);
       const Range input[kTerms] = {{0, operands[0].count}, {0, 0}};
       multiply(matrices_.product[p], product.terms, operands, steps * block_.count,
-               scratch_.products + product.column * layout_.width, row, false, input, crew_, splits_, false);
+               scratch_.products + place(portion) * block_.count * row + product.column * layout_.width, row, false, input,
+               crew_, splits_, false);
     }
   }
 

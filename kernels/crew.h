@@ -5,6 +5,8 @@
 // all of the rows: where few rows meet large matrices, every thread would otherwise read all of these at every step.
 #pragma once
 
+#include <algorithm>
+#include <chrono>
 #include <memory>
 
 #include "block.h"
@@ -15,6 +17,7 @@ namespace OSTINATO_SET {
 // Where the threads of a crew meet, and the memory of their block.
 struct Meeting {
   Barrier barrier;
+  Pipe pipe;
   void* memory;
 };
 
@@ -35,15 +38,58 @@ long working(const Matrices<T>& matrices, long crews, long threads) {
   return std::min(threads, crews * std::max(matrices.bytes() >> 18, 1L));
 }
 
+// Whether it is worth it to wake threads without rows, so that they make the products of the input for those that have some.
+template <class T>
+bool helps(const Layout<T>& layout, long rows) {
+  constexpr long kWorth = 1 << 21;  // multiply-adds: some 15 microseconds of AVX-512
+  const Program& program = layout.program;
+  long columns = 0;
+  for (int p = 0; p < program.products; ++p)
+    if (program.product[p].term[0].vector == 0) columns += program.product[p].columns;
+  return !layout.parts && steps_ahead(layout, rows) > 1 &&
+         layout.call.steps * rows * layout.call.input_size * columns * layout.width >= kWorth;
+}
+
+// Whether to ask for helpers. One that sleeps, or whose processor another program has, may come when all is done, and the call
+// would wait for it at its end: after that so many calls go without, and twice as many the next time.
+class Helpers {
+ public:
+  using Clock = std::chrono::steady_clock;
+
+  bool ask() { return skip_ == 0 || skip_-- == 0; }
+  // A call with helpers began at `start`; the thread that called was done at `done`, and all are now.
+  void came(Clock::time_point start, Clock::time_point done) {
+    const auto end = Clock::now();
+    const bool late = end - done > (end - start) / 4;
+    missed_ = late ? std::min(missed_ + 1, 10) : std::max(missed_ - 1, 0);
+    if (late) skip_ = 1L << missed_;
+  }
+
+ private:
+  int missed_ = 0;
+  long skip_ = 0;
+};
+
 // How the rows of a call are divided: among crews, and by each crew into blocks.
 template <class T>
 class Division {
  public:
-  Division(const Layout<T>& layout, const Matrices<T>& matrices, long threads)
-      : layout_(layout), crews_(crews_of(layout, matrices, threads)), threads_(working(matrices, crews_, threads)) {}
+  Division(const Layout<T>& layout, const Matrices<T>& matrices, long threads, bool backward, bool help)
+      : layout_(layout),
+        backward_(backward),
+        crews_(crews_of(layout, matrices, threads)),
+        threads_(working(matrices, crews_, threads)),
+        helped_(help && threads_ == crews_ && 2 * crews_ <= threads &&
+                helps(layout, (layout.call.batch + crews_ - 1) / crews_)) {}
 
-  long threads() const { return threads_; }
-  long crew_of(long thread) const { return thread * crews_ / threads_; }
+  // How many have something to do.
+  long threads() const { return helped_ ? 2 * crews_ : threads_; }
+  long crew_of(long thread) const { return helped_ ? thread % crews_ : thread * crews_ / threads_; }
+  bool helped() const { return helped_; }
+  // Those of a team that have rows.
+  Team workers(const Team& team) const { return {team.rank, helped_ ? int(crews_) : team.size, team.barrier}; }
+  // Whether a thread has no rows, and helps its crew's.
+  bool helper(long thread) const { return helped_ && thread >= crews_; }
   int leader(long crew) const { return int((crew * threads_ + crews_ - 1) / crews_); }
   int size(long crew) const { return leader(crew + 1) - leader(crew); }
 
@@ -65,13 +111,17 @@ class Division {
     }
   }
 
+  Scratch<T> scratch(long crew, const Block& block, Meeting& meeting, Carver& carver) const {
+    return Scratch<T>(layout_, block.count, size(crew), backward_, helped_ ? &meeting.pipe : nullptr, carver);
+  }
+
   // Memory for each crew, enough for any of its blocks; false where there is not as much.
-  bool take(Meeting* meetings, bool backward, Arena& arena) const {
+  bool take(Meeting* meetings, Arena& arena) const {
     Carver counter;
-    carve(meetings, backward, counter);
+    carve(meetings, counter);
     try {
       Carver carver(arena.take(counter.used()));
-      carve(meetings, backward, carver);
+      carve(meetings, carver);
       return true;
     } catch (const std::bad_alloc&) {  // which must not leave a parallel region
       return false;
@@ -79,12 +129,12 @@ class Division {
   }
 
  private:
-  void carve(Meeting* meetings, bool backward, Carver& carver) const {
+  void carve(Meeting* meetings, Carver& carver) const {
     for (long crew = 0; crew < crews_; ++crew) {
       std::size_t most = 0;
       blocks(crew, [&](const Block& block) {
         Carver need;
-        Scratch<T>(layout_, block.count, size(crew), backward, need);
+        scratch(crew, block, meetings[crew], need);
         most = std::max(most, need.used());
       });
       meetings[crew].memory = carver.array<char>(rounded(long(most), 4096));
@@ -92,21 +142,23 @@ class Division {
   }
 
   const Layout<T>& layout_;
+  const bool backward_;
   const long crews_, threads_;
+  const bool helped_;
 };
 
 // Calls `work(block, scratch, crew)` for the rows of this thread's crew, block by block.
 template <class T, class Work>
-void for_blocks(const Layout<T>& layout, const Division<T>& division, bool backward, const Team& team, Meeting* meetings,
-                Work work) {
+void for_blocks(const Division<T>& division, const Team& team, Meeting* meetings, Work work) {
   if (team.rank >= division.threads()) return;
   const long number = division.crew_of(team.rank);
   Meeting& meeting = meetings[number];
-  const Team crew{team.rank - division.leader(number), division.size(number), &meeting.barrier};
+  const int rank = division.helper(team.rank) ? 0 : team.rank - division.leader(number);
+  const Team crew{rank, division.size(number), &meeting.barrier};
   division.blocks(number, [&](const Block& block) {
     crew.wait();  // until the block before needs its memory no more
     Carver carver(meeting.memory);
-    work(block, Scratch<T>(layout, block.count, crew.size, backward, carver), crew);
+    work(block, division.scratch(number, block, meeting, carver), crew);
   });
 }
 

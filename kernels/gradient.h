@@ -362,17 +362,16 @@ void backward(const Call& call, const Kernels<T>& kernels) {
   const std::unique_ptr<Meeting[]> meetings(new Meeting[call.threads]);
   bool enough = true;
   run_team(call.threads, [&](const Team& team) {
-    const Division<T> division(layout, pass.matrices, team.size);
-    if (team.rank == 0) enough = division.take(meetings.get(), true, blocks);  // the thread that calls
+    const Division<T> division(layout, pass.matrices, team.size, true, false);
+    if (team.rank == 0) enough = division.take(meetings.get(), blocks);  // the thread that calls
     pass.matrices.pack(layout, kernels.derive, team);
     const long size = program.sums * layout.width, first = team.first(layout.groups());
     std::memset(pass.sums + first * size, 0, (team.last(layout.groups()) - first) * size * sizeof(T));
     team.wait();
     if (!enough) return;
-    for_blocks(layout, division, true, team, meetings.get(),
-               [&](const Block& block, const Scratch<T>& scratch, const Team& crew) {
-                 backward_block(layout, kernels, pass.matrices, scratch, pass.sums, block, crew);
-               });
+    for_blocks(division, team, meetings.get(), [&](const Block& block, const Scratch<T>& scratch, const Team& crew) {
+      backward_block(layout, kernels, pass.matrices, scratch, pass.sums, block, crew);
+    });
     for (int p = 0; p < program.products && weights; ++p) {
       team.wait();
       Carver places(memory);

@@ -276,19 +276,34 @@ void forward(const Call& call, const Kernels<T>& kernels) {
   Carver carver(shared.take(counter.used()));
   const Matrices<T> matrices(layout, false, carver);
   const std::unique_ptr<Meeting[]> meetings(new Meeting[call.threads]);
-  const long working = Division<T>(layout, matrices, call.threads).threads();  // the others are not woken
+  thread_local Helpers helpers;
+  const bool help = helpers.ask();
+  const Division<T> plan(layout, matrices, call.threads, false, help);  // threads without work are not woken
   bool enough = true;
-  run_team(int(working), [&](const Team& team) {
-    const Division<T> division(layout, matrices, team.size);
-    if (team.rank == 0) enough = division.take(meetings.get(), false, blocks);  // the thread that calls
+  const auto start = Helpers::Clock::now();
+  auto done = start;
+  run_team(int(plan.threads()), [&](const Team& all) {
+    const Division<T> division(layout, matrices, all.size, false, help);
+    if (division.helper(all.rank)) {
+      if (meetings[division.crew_of(all.rank)].pipe.opened())
+        for_blocks(division, all, meetings.get(), [&](const Block& block, const Scratch<T>& scratch, const Team& crew) {
+          Splits<T> none;
+          Ahead<T>(layout, matrices, scratch, block, crew, none).help();
+        });
+      return;
+    }
+    const Team team = division.workers(all);
+    if (team.rank == 0) enough = division.take(meetings.get(), blocks);  // the thread that calls
     matrices.pack(layout, kernels.derive, team);
     team.wait();
+    meetings[team.rank].pipe.open(enough);
     if (!enough) return;
-    for_blocks(layout, division, false, team, meetings.get(),
-               [&](const Block& block, const Scratch<T>& scratch, const Team& crew) {
-                 forward_block(layout, kernels, matrices, scratch, block, crew);
-               });
+    for_blocks(division, all, meetings.get(), [&](const Block& block, const Scratch<T>& scratch, const Team& crew) {
+      forward_block(layout, kernels, matrices, scratch, block, crew);
+    });
+    if (team.rank == 0) done = Helpers::Clock::now();
   });
+  if (plan.helped()) helpers.came(start, done);
   if (!enough) throw std::bad_alloc();
 }
 

@@ -42,7 +42,7 @@ class Stream {
         kernels_(kernels),
         layout_(call_, *kernels.program),
         matrices_(layout_, false, carver),
-        scratch_(layout_, call.batch, 1, false, carver) {}
+        scratch_(layout_, call.batch, 1, false, nullptr, carver) {}
 
   Call call_;
   const Kernels<T> kernels_;

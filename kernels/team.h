@@ -15,21 +15,14 @@
 namespace ostinato {
 namespace OSTINATO_SET {
 
-class Barrier {
+// How a thread waits for another that is about to be there: spinning, and if it takes long, yielding.
+class Patience {
  public:
-  void wait(int threads) {
-    const int phase = phase_.load(std::memory_order_acquire);
-    if (arrived_.fetch_add(1, std::memory_order_acq_rel) + 1 == threads) {
-      arrived_.store(0, std::memory_order_relaxed);
-      phase_.store(phase + 1, std::memory_order_release);
-      return;
-    }
-    for (int spins = 0; phase_.load(std::memory_order_acquire) == phase; ++spins) {
-      if (spins < kSpins)
-        pause();
-      else
-        sched_yield();
-    }
+  void wait() {
+    if (++spins_ < kSpins)
+      pause();
+    else
+      sched_yield();
   }
 
  private:
@@ -40,6 +33,22 @@ class Barrier {
 #endif
   }
 
+  int spins_ = 0;
+};
+
+class Barrier {
+ public:
+  void wait(int threads) {
+    const int phase = phase_.load(std::memory_order_acquire);
+    if (arrived_.fetch_add(1, std::memory_order_acq_rel) + 1 == threads) {
+      arrived_.store(0, std::memory_order_relaxed);
+      phase_.store(phase + 1, std::memory_order_release);
+      return;
+    }
+    for (Patience patience; phase_.load(std::memory_order_acquire) == phase;) patience.wait();
+  }
+
+ private:
   std::atomic<int> arrived_{0}, phase_{0};
 };
 

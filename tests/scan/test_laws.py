@@ -169,6 +169,16 @@ def test_the_number_of_threads_changes_no_bit(cell: Cell, ragged: bool, engine: 
         assert_threads_agree(problem, dtype, engine, (2, 3))
 
 
+@REPRESENTATIVES
+@pytest.mark.parametrize("ragged", [False, True], ids=["full", "ragged"])
+def test_threads_without_rows_that_help_the_others_change_no_bit(cell: Cell, ragged: bool, engine: str) -> None:
+    """So many steps of so few rows that other threads make the products of the input."""
+    for B, T in ((1, 700), (2, 400)):
+        lengths = tuple(T - 90 * b for b in range(B)) if ragged else None
+        problem = Problem(cell, H=64, B=B, T=T, D=64, lengths=lengths, every=True)
+        assert_threads_agree(problem, DTYPE, engine, (2, 4, 7))
+
+
 @EVERY_CELL
 @pytest.mark.parametrize("kind", ["full", "ragged", "masked"])
 def test_threads_that_share_the_rows_of_large_matrices_change_no_bit(cell: Cell, kind: str, engine: str) -> None:
