@@ -20,11 +20,14 @@ struct Kernels {
   Derive<T> derive;
 };
 
-// For how many steps the products of the input are made at once: where the rows of one are too few to fill a tile.
+// For how many steps the products of the input are made at once: where the rows of one are too few to fill a tile, or too
+// few to make up for reading a W that no cache keeps.
 template <class T>
 long steps_ahead(const Layout<T>& layout, long rows) {
+  constexpr long kFar = 8 << 20;  // bytes of W
   if (layout.partial()) return 1;
-  return std::clamp(4 * tile_rows(kMostVectors) / rows, 1L, layout.call.steps);
+  const bool far = layout.call.input_size * layout.program.columns * layout.width * long(sizeof(T)) >= kFar;
+  return std::clamp((far ? 96 : 4 * tile_rows(kMostVectors)) / rows, 1L, layout.call.steps);
 }
 
 // Likewise for the products that return to the input.
