@@ -32,7 +32,7 @@ struct Matrix {
 
 struct Call {
   int cell = 0, phi = 0, sigma = 0, threads = 1;
-  int parts = 0;  // into how many bfloat16 the numbers of a product are split for the matrix unit; 0: they stay float
+  int parts = 0;  // into how many bfloat16 the numbers of a product are split; 0: they stay float
   bool is_double = false, reverse = false, keep = false, repeat = false;
   bool add_to_x_gradient = false;  // what the other direction left there
   long steps = 0, batch = 0;

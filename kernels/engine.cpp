@@ -75,6 +75,7 @@ constexpr Engine engine_of(const char* name) {
 
 extern const Engine engine;
 constexpr Engine engine = engine_of(OSTINATO_NAME(OSTINATO_SET));
+bool matrix_unit = false;
 #if defined(__AVX512F__)
 extern const Engine tiles_engine;  // whose calls have their products on the matrix unit
 constexpr Engine tiles_engine = engine_of("amx");

@@ -4,6 +4,7 @@
 #include <nanobind/stl/string.h>
 #include <nanobind/stl/vector.h>
 
+#include <algorithm>
 #include <stdexcept>
 #include <string>
 #include <vector>
@@ -30,6 +31,7 @@ extern const Engine engine;
 }
 namespace avx512 {
 extern const Engine engine, tiles_engine;
+extern bool matrix_unit;
 }
 #endif
 
@@ -51,6 +53,19 @@ bool matrix_unit() {
 #endif
 }
 
+#ifdef OSTINATO_X86
+// Whether the processor multiplies vectors of bfloat16.
+bool bfloat16_vectors() {
+#if defined(OSTINATO_EMULATE)
+  return true;
+#elif defined(OSTINATO_AMX)
+  return __builtin_cpu_supports("avx512bf16");
+#else
+  return false;
+#endif
+}
+#endif
+
 // The engines that this machine can run, the one to choose first.
 std::vector<const Engine*> runnable() {
   std::vector<const Engine*> found;
@@ -69,6 +84,30 @@ std::vector<const Engine*> runnable() {
 #endif
   found.push_back(&baseline::engine);
   return found;
+}
+
+// What can multiply bfloat16 for the AVX-512 engines, the one to choose first.
+std::vector<std::string> multipliers() {
+  std::vector<std::string> found;
+#ifdef OSTINATO_X86
+  const auto engines = runnable();
+  const auto runs = [&](const Engine& one) { return std::find(engines.begin(), engines.end(), &one) != engines.end(); };
+  if (runs(avx512::tiles_engine)) found.push_back("amx");
+  if (runs(avx512::engine) && bfloat16_vectors()) found.push_back("avx512_bf16");
+#endif
+  return found;
+}
+
+// Chooses among them; "" is none.
+std::string multiplier;
+void use_multiplier(const std::string& name) {
+  const auto known = multipliers();
+  if (!name.empty() && std::find(known.begin(), known.end(), name) == known.end())
+    throw std::invalid_argument("nothing on this machine multiplies bfloat16 as '" + name + "'");
+  multiplier = name;
+#ifdef OSTINATO_X86
+  avx512::matrix_unit = name == "amx";
+#endif
 }
 
 const Engine* current = nullptr;
@@ -131,6 +170,7 @@ void set_input(Call& call, Address data, long step, long row, bool packed) {
 
 NB_MODULE(_engine, m) {
   current = runnable().front();
+  use_multiplier(multipliers().empty() ? "" : multipliers().front());
   // whatever is alive when Python ends goes with it, calls that somebody keeps among it
   nb::set_leak_warnings(false);
 
@@ -220,6 +260,9 @@ NB_MODULE(_engine, m) {
     return names;
   });
   m.def("use_instruction_set", &use, "name"_a);
+  m.def("multipliers", &multipliers);
+  m.def("multiplier", [] { return multiplier; });
+  m.def("use_multiplier", &use_multiplier, "name"_a);
 }
 
 }  // namespace ostinato

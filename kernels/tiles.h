@@ -1,4 +1,5 @@
-// Products on the processor's matrix unit (AMX): tiles of bfloat16, multiplied and added up in float.
+// Products on the processor's matrix unit (AMX): tiles of bfloat16, multiplied and added up in float. Where there is none, but
+// vectors of bfloat16 (AVX512-BF16), these make the products of single bfloat16.
 //
 // A float is the sum of three bfloat16, whose 8 bits each are its 24, and the product of two floats that of nine products.
 // The six largest are taken: each of the others is at most 2^-24 of the whole. (Henry, Tang, Heinecke 2019, 1904.06376.) So
@@ -24,6 +25,9 @@ constexpr bool kTiles = false;
 #endif
 
 using Half = std::uint16_t;  // a bfloat16
+
+// Whether the matrix unit is used, and not vectors of bfloat16.
+extern bool matrix_unit;
 
 // Calls `work` with a number of parts, 1 to 3, that the compiler knows.
 template <class Work>
@@ -276,10 +280,85 @@ void product_tile(int terms, const Left* left, long group, const Half* right, lo
   if constexpr (groups == 1 && columns > 3) store_tile<3>(c + 3 * kVector, to);
 }
 
+// sum + products of the pairs of bfloat16 in each lane.
+template <class V>
+__attribute__((always_inline)) inline V add_pairs(V sum, V left, V right) {
+#if defined(OSTINATO_EMULATED)
+  emulated::add_pairs(sum, left, right);
+#else
+  asm("vdpbf16ps %2, %1, %0" : "+v"(sum) : "v"(left), "v"(right));
+#endif
+  return sum;
+}
+
+// As `product_tile`, in vectors, for M rows from `row` on, all of one group, and N vectors.
+template <int M, int N>
+void pairs_tile(int terms, const Left* left, long row, const Half* right, long column, float* c, long c_row,
+                const float* bias) {
+  using V = Vector<float>;
+  typedef std::uint32_t Pairs __attribute__((vector_size(kBytes)));
+  V sum[M][N];
+  for (int m = 0; m < M; ++m)
+    for (int n = 0; n < N; ++n) sum[m][n] = load<V>((bias ? bias : c + m * c_row) + n * lanes<V>);
+  for (int k = 0; k < terms; ++k) {
+    const Half* a = left[k].tiles + row / kTileRows * left[k].group + row % kTileRows * kTileDepth;
+    for (long deep = 0; deep < left[k].deep; ++deep, a += kTile, right += kTile)
+      for (long i = 0; i < kTileDepth / 2; ++i) {
+        V below[N];
+        for (int n = 0; n < N; ++n) std::memcpy(below + n, right + n * column + i * kTileDepth, sizeof(V));
+        for (int m = 0; m < M; ++m) {
+          std::uint32_t pair;
+          std::memcpy(&pair, a + m * kTileDepth + 2 * i, sizeof(pair));
+          const V beside = V(Pairs{} + pair);
+          for (int n = 0; n < N; ++n) sum[m][n] = add_pairs(sum[m][n], beside, below[n]);
+        }
+      }
+  }
+  for (int m = 0; m < M; ++m)
+    for (int n = 0; n < N; ++n) store(c + m * c_row + n * lanes<V>, sum[m][n]);
+}
+
+using PairsTile = void (*)(int, const Left*, long, const Half*, long, float*, long, const float*);
+
+constexpr long kPairsRows = 6, kPairsVectors = 4;  // sums that stay in registers
+
+template <int N, int M = kPairsRows>
+PairsTile find_pairs(long m) {
+  if constexpr (M == 1)
+    return pairs_tile<1, N>;
+  else
+    return m == M ? pairs_tile<M, N> : find_pairs<N, M - 1>(m);
+}
+
+template <int N = kPairsVectors>
+PairsTile find_pairs(long m, long n) {
+  if constexpr (N == 1)
+    return find_pairs<1>(m);
+  else
+    return n == N ? find_pairs<N>(m) : find_pairs<N - 1>(m, n);
+}
+
+// As `multiply_rows`, in vectors.
+inline void multiply_pairs_of_rows(int terms, const Left* left, long rows, const Half* right, long column, long vectors,
+                                   float* c, long c_row, const float* bias) {
+  for (long v = 0; v < vectors; v += kPairsVectors)
+    for (long group = 0; group < rows; group += kTileRows) {
+      const long count = std::min(rows - group, kTileRows), pieces = (count + kPairsRows - 1) / kPairsRows;
+      for (long piece = 0; piece < pieces; ++piece) {
+        const long row = group + piece * count / pieces, next = group + (piece + 1) * count / pieces;
+        find_pairs(next - row, std::min(vectors - v, kPairsVectors))(terms, left, row, right + v * column, column,
+                                                                     c + row * c_row + v * lanes<Vector<float>>, c_row,
+                                                                     bias ? bias + v * lanes<Vector<float>> : nullptr);
+      }
+    }
+}
+
 // The same for `rows` rows and `vectors` vectors, `column` being what is between the tiles of one and of the next.
 template <int parts>
 void multiply_rows(int terms, const Left* left, long rows, const Half* right, long column, long vectors, float* c, long c_row,
                    const float* bias) {
+  if constexpr (parts == 1)
+    if (!matrix_unit) return multiply_pairs_of_rows(terms, left, rows, right, column, vectors, c, c_row, bias);
   constexpr long kVector = 16, kBoth = 2 * kTileRows;
   const auto vector = [&](long v) { return right + v * column; };
   const auto place = [&](long group, long v) { return c + group * kTileRows * c_row + v * kVector; };

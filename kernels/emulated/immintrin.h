@@ -69,6 +69,15 @@ inline void multiply_tiles(int sum, int left, int right) {
     }
 }
 
+inline void add_pairs(__m512& sum, const __m512& left, const __m512& right) {
+  unsigned char pairs[2][64];
+  __builtin_memcpy(pairs[0], &left, 64);
+  __builtin_memcpy(pairs[1], &right, 64);
+  for (int n = 0; n < 16; ++n)
+    for (int half = 0; half < 2; ++half)
+      sum[n] += widened(pairs[0] + 4 * n + 2 * half) * widened(pairs[1] + 4 * n + 2 * half);
+}
+
 // 1 / x with 14 bits, as accurate as the instruction promises to be.
 inline __m512 reciprocal(__m512 x) {
   typedef int Bits __attribute__((vector_size(64)));

@@ -242,7 +242,7 @@ def test_autocast_keeps_the_dtype_of_the_weights(kind: str, backend: Any) -> Non
     assert gradient.isfinite().all()
 
 
-@pytest.mark.skipif("amx" not in _engine.instruction_sets(), reason="this machine has no matrix unit (AMX)")
+@pytest.mark.skipif(not _engine.multipliers(), reason="this machine multiplies no bfloat16 (AMX, AVX512-BF16)")
 @pytest.mark.parametrize("name", ["LSTM", "PeepholeLSTM"])
 def test_under_autocast_products_are_those_of_bfloat16(name: str) -> None:
     if _engine.instruction_set() != "avx512":

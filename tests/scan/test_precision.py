@@ -1,4 +1,4 @@
-"""Products on a processor's matrix unit: as exact as asked for, and as lawful as all others."""
+"""Products of bfloat16, on a processor's matrix unit or in its vectors: as exact as asked for, and as lawful as all others."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ from .problems import (
 
 pytestmark = [
     pytest.mark.usefixtures("engine"),
-    pytest.mark.skipif("amx" not in _engine.instruction_sets(), reason="this machine has no matrix unit (AMX)"),
+    pytest.mark.skipif(not _engine.multipliers(), reason="this machine multiplies no bfloat16 (AMX, AVX512-BF16)"),
     pytest.mark.skipif(
         not hasattr(torch.backends.mkldnn, "rnn"), reason="this PyTorch has no torch.backends.mkldnn.rnn"
     ),
@@ -69,11 +69,22 @@ def used(instruction_set: str) -> Iterator[None]:
         _engine.use_instruction_set(before)
 
 
-@pytest.fixture(autouse=True)
-def chosen_as_ever() -> Iterator[None]:
-    """The best instruction set, whatever the environment chose."""
-    with used("avx512"):
-        yield
+@pytest.fixture(autouse=True, params=["amx", "avx512_bf16"])
+def multiplier(request: pytest.FixtureRequest) -> Iterator[str]:
+    """What multiplies bfloat16; the best instruction set, whatever the environment chose."""
+    if request.param not in _engine.multipliers():
+        pytest.skip(f"this machine has no {request.param}")
+    before = _engine.multiplier()
+    _engine.use_multiplier(request.param)
+    try:
+        with used("avx512"):
+            yield request.param
+    finally:
+        _engine.use_multiplier(before)
+
+
+#: What vectors of bfloat16 do not serve.
+MATRIX_UNIT = pytest.mark.parametrize("multiplier", ["amx"], indirect=True)
 
 
 def found(problem: Problem, kind: str = "ieee") -> Results:
@@ -109,6 +120,7 @@ def test_odd_sizes_whole_and_in_tiles(name: str, H: int, B: int, D: int, poisone
             assert worst(found(problem, kind), oracle(problem)) <= bound
 
 
+@MATRIX_UNIT
 def test_each_step_up_is_as_many_bits_more_exact() -> None:
     problem = Problem(CELLS["lstm"], H=128, B=32, T=10, D=128)
     brain, pair, single = (worst(found(problem, kind), oracle(problem)) for kind in ("bf16", "tf32", "ieee"))
@@ -117,6 +129,7 @@ def test_each_step_up_is_as_many_bits_more_exact() -> None:
     assert brain > 1e-3
 
 
+@MATRIX_UNIT
 @pytest.mark.parametrize("name", ["lstm", "gru", "elman"])
 def test_three_parts_are_as_exact_as_float32(name: str) -> None:
     problem = Problem(CELLS[name], H=128, B=32, T=10, D=128)
@@ -180,11 +193,12 @@ def test_threads_that_share_the_rows_of_large_matrices_change_no_bit(kind: str) 
         assert_identical(found(problem, kind), one)
 
 
+@pytest.mark.parametrize("kind", BOUNDS)
 @pytest.mark.parametrize("options", [{"recompute": 2}, {"saved_dtype": "float16"}], ids=str)
-def test_in_pieces_the_outputs_are_the_same_to_the_bit(options: dict[str, Any]) -> None:
+def test_in_pieces_the_outputs_are_the_same_to_the_bit(options: dict[str, Any], kind: str) -> None:
     problem = Problem(CELLS["gru"], H=24, B=20, T=9, D=7)
-    whole = found(problem, "tf32")
-    pieces = found(replace(problem, **options), "tf32")
+    whole = found(problem, kind)
+    pieces = found(replace(problem, **options), kind)
     assert_identical({name: pieces[name] for name in ("outputs", "h")}, whole)
 
 
@@ -216,6 +230,7 @@ def test_float64_stays_float64() -> None:
     assert worst(double, oracle(problem)) < 1e-13
 
 
+@MATRIX_UNIT
 def test_the_choice_says_how_exact_and_follows_every_change() -> None:
     problem = Problem(CELLS["lstm"], H=40, B=20, T=4, D=9)
     with watch() as ran:
@@ -252,6 +267,29 @@ def test_bfloat16_multiplies_what_it_is() -> None:
     assert [one.reason for one in ran] == [
         f"{lstm}, bfloat16 as float32, products of bfloat16", f"{lstm}, products of bfloat16"
     ]  # fmt: skip
+
+
+def test_vectors_multiply_single_bfloat16_alone(multiplier: str) -> None:
+    problem = Problem(CELLS["lstm"], H=40, B=20, T=4, D=9)
+    exact = found(problem)
+    assert not torch.equal(found(problem, "bf16")["outputs"], exact["outputs"])
+    assert torch.equal(found(problem, "tf32")["outputs"], exact["outputs"]) == (multiplier == "avx512_bf16")
+
+
+def test_vectors_round_as_the_matrix_unit_does() -> None:
+    if len(_engine.multipliers()) < 2:
+        pytest.skip("this machine has but one of AMX and AVX512-BF16")
+    problem = Problem(CELLS["lstm"], H=70, B=20, T=4, D=9)
+    results = []
+    for name in _engine.multipliers():
+        _engine.use_multiplier(name)
+        results.append(found(problem, "bf16"))
+    assert worst(*results) < TOLERANCES[SINGLE]
+
+
+def test_a_multiplier_that_is_not_there() -> None:
+    with pytest.raises(ValueError, match="nothing on this machine multiplies bfloat16 as 'mmx'"):
+        _engine.use_multiplier("mmx")
 
 
 def test_another_instruction_set_has_no_matrix_unit() -> None:

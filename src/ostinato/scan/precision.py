@@ -3,8 +3,8 @@
 PyTorch's switch for recurrent layers on the CPU says it, `torch.backends.mkldnn.rnn.fp32_precision` (PyTorch 2.9 and
 newer), or the wider ones that it follows, such as `torch.backends.fp32_precision`: "ieee" as float32; "tf32" each
 number as the sum of two bfloat16, 16 bits; "bf16" as one, 8 bits. Sums, states, elementwise functions and all that is
-stored stay float32. What is less than float32 needs a processor with a matrix unit for bfloat16 (AMX), and makes no
-difference without.
+stored stay float32. What is less than float32 needs a processor with a matrix unit for bfloat16 (AMX), or, for "bf16",
+one that multiplies vectors of them (AVX512-BF16), and makes no difference without.
 """
 
 from __future__ import annotations
@@ -14,14 +14,12 @@ import torch
 from . import _engine
 from .request import Request
 
-#: Into how many bfloat16 a number is split; 0, as for what is not known here, is not at all.
-_PARTS = {"none": 0, "ieee": 0, "tf32": 2, "bf16": 1}
+#: Into how many bfloat16 a number is split, by what multiplies them; 0, as for what is not known here, is not at all. Three
+#: products of vectors of bfloat16 take longer than one of float32.
+_PARTS = {"amx": {"tf32": 2, "bf16": 1}, "avx512_bf16": {"bf16": 1}, "": {}}
 
-#: The matrix unit is slower than multiply-adds with fewer rows.
+#: Products of bfloat16 are slower than multiply-adds with fewer rows.
 FEWEST_ROWS = 16
-
-#: Whether this machine has a matrix unit that this process may use.
-_UNIT = "amx" in _engine.instruction_sets()
 
 #: `torch.backends.mkldnn.rnn.fp32_precision`, without the tenfold time that a property of a module takes.
 _said = getattr(torch._C, "_get_fp32_precision_getter", lambda backend, operation: "ieee")
@@ -30,9 +28,9 @@ _said = getattr(torch._C, "_get_fp32_precision_getter", lambda backend, operatio
 NAMES = {0: "", 1: ", products of bfloat16", 2: ", products of two bfloat16 a number", 3: ""}
 
 
-def _usable() -> bool:
-    """Whether the engine in use may multiply on the matrix unit."""
-    return _UNIT and _engine.instruction_set() in ("amx", "avx512")
+def _possible() -> dict[str, int]:
+    """The parts of a number that the engine in use can multiply, by what they are called."""
+    return _PARTS[_engine.multiplier()] if _engine.instruction_set() in ("amx", "avx512") else {}
 
 
 def chosen() -> int:
@@ -40,7 +38,7 @@ def chosen() -> int:
 
     The instruction set "amx", asked for by name, splits what is to be exact into three, which are its 24 bits.
     """
-    return (_PARTS.get(_said("mkldnn", "rnn"), 0) or 3 * (_engine.instruction_set() == "amx")) if _usable() else 0
+    return _possible().get(_said("mkldnn", "rnn"), 0) or 3 * (_engine.instruction_set() == "amx")
 
 
 def parts(request: Request) -> int:
@@ -48,5 +46,5 @@ def parts(request: Request) -> int:
     dtype = request.x.dtype
     if dtype == torch.float64 or request.cell.clock or request.weights[0].reach is not None:
         return 0
-    found = int(_usable()) if torch.bfloat16 in (dtype, request.narrow) else chosen()
+    found = _possible().get("bf16", 0) if torch.bfloat16 in (dtype, request.narrow) else chosen()
     return found if found == 3 or request.batch >= FEWEST_ROWS else 0
