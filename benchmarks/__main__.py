@@ -55,7 +55,8 @@ def _tables(case: str, results: Sequence[Result], quick: bool) -> list[Table]:
         title = f"Training step of single cells (input size H, medians of {cases.CELL_TURNS.rounds} rounds)"
         return [report.cells(title, results)]
     title = {"layers": "Training step of one layer (input size H)", "inference": "Forward alone"}[case]
-    return [report.wide(title, results)]
+    more = [result for result in results if len(result.outcomes) > 2]
+    return [report.wide(title, results), *map(report.tall, more)]
 
 
 def _multiply_adds(library: Path | None, threads: int) -> Contender | None:

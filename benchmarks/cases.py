@@ -15,6 +15,7 @@ from .problems import GATES, review_lengths
 OURS, PEER = "ostinato.nn", "PyTorch"
 
 TORCH_LAYER = "benchmarks.with_torch:Layer"
+ONNX_LAYER = "benchmarks.with_onnx:Layer"
 TORCH_STOCK = "benchmarks.with_torch:StockNetwork"
 KERAS_BIDIRECTIONAL = "benchmarks.with_keras:BidirectionalLayer"
 KERAS_STOCK = "benchmarks.with_keras:StockNetwork"
@@ -226,11 +227,16 @@ def inference(quick: bool) -> list[Comparison]:
     for kind, depth, steps, batch, inputs, units in shapes:
         options = {"kind": kind, "input_size": inputs, "hidden_size": units, "batch": batch, "steps": steps}
         options |= {"layers": depth, "training": False}
-        title = f"{depth} x {kind} T={steps} B={batch} D={inputs} H={units}"
-        long_row = (
-            {PEER: Target(3, "One row of 1000 steps, LSTM(64), forward, against PyTorch")} if steps == 1000 else {}
-        )
-        comparisons.append(layer(title, options, long_row))
+        comparison = layer(f"{depth} x {kind} T={steps} B={batch} D={inputs} H={units}", options)
+        if steps == 1000:
+            theirs = {name: options[name] for name in ("input_size", "hidden_size", "batch", "steps")}
+            claim = "One row of 1000 steps, LSTM(64), forward, against"
+            comparison = replace(
+                comparison,
+                contenders=[*comparison.contenders, Contender("ONNX Runtime", ONNX_LAYER, theirs)],
+                targets={PEER: Target(3, f"{claim} PyTorch"), "ONNX Runtime": Target(2, f"{claim} ONNX Runtime")},
+            )
+        comparisons.append(comparison)
     return comparisons
 
 

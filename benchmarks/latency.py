@@ -12,14 +12,13 @@ import argparse
 import sys
 import time
 from collections.abc import Callable, Sequence
-from typing import Any
 
 import numpy as np
 import torch
 
 from ostinato import nn
 
-from . import machine
+from . import machine, with_onnx
 from .report import Table
 
 #: A step: input (batch, features) to output (batch, units).
@@ -73,32 +72,9 @@ def _cell(reference: torch.nn.LSTM, batch: int) -> Step:
 
 
 def _onnx(reference: torch.nn.LSTM, batch: int) -> Step:
-    import onnx
-    import onnxruntime
-    from onnx import helper, numpy_helper
-
-    D, H = reference.input_size, reference.hidden_size
-
-    def reordered(tensor: Any) -> np.ndarray:
-        i, f, g, o = tensor.detach().chunk(4)  # torch's order; ONNX has i, o, f, c
-        return torch.cat([i, o, f, g]).numpy()
-
-    both = np.concatenate([reordered(reference.bias_ih_l0), reordered(reference.bias_hh_l0)])
-    weights = {"W": reordered(reference.weight_ih_l0), "R": reordered(reference.weight_hh_l0), "B": both}
-    shapes = {"X": (1, batch, D), "h": (1, batch, H), "c": (1, batch, H)}
-    node = helper.make_node("LSTM", ["X", "W", "R", "B", "", "h", "c"], ["", "h1", "c1"], hidden_size=H)
-    graph = helper.make_graph(
-        [node],
-        "step",
-        [helper.make_tensor_value_info(name, onnx.TensorProto.FLOAT, shape) for name, shape in shapes.items()],
-        [helper.make_tensor_value_info(name, onnx.TensorProto.FLOAT, (1, batch, H)) for name in ("h1", "c1")],
-        [numpy_helper.from_array(np.ascontiguousarray(one[None]), name) for name, one in weights.items()],
-    )
-    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8)
-    options = onnxruntime.SessionOptions()
-    options.intra_op_num_threads = options.inter_op_num_threads = 1
-    session = onnxruntime.InferenceSession(model.SerializeToString(), options, providers=["CPUExecutionProvider"])
-    h = c = np.zeros((1, batch, H), "float32")
+    weights = {name: one.detach().numpy() for name, one in reference.state_dict().items()}
+    session = with_onnx.session(weights, 1, batch, threads=1, carries=True)
+    h = c = np.zeros((1, batch, reference.hidden_size), "float32")
 
     def step(x: np.ndarray) -> np.ndarray:
         nonlocal h, c

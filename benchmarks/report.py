@@ -106,8 +106,7 @@ def tall(result: Result) -> Table:
 
 def wide(title: str, results: Sequence[Result]) -> Table:
     """Many comparisons of the same two contenders, a row for each; the ratio beside what it would be at the peak."""
-    names = [outcome.contender.name for outcome in results[0].outcomes]
-    ours, peer = names
+    ours, peer = names = [outcome.contender.name for outcome in results[0].outcomes][:2]
     header = [""] + [f"{name} ms" for name in names] + ["ratio", "target", "at the peak"]
     header += [f"{name} GFLOP/s" for name in names] + ["of peak", "error", "note"]
     rows = []
@@ -115,7 +114,7 @@ def wide(title: str, results: Sequence[Result]) -> Table:
         rows.append(
             [
                 result.comparison.title,
-                *(ms(outcome.median) for outcome in result.outcomes),
+                *(ms(result[name].median) for name in names),
                 times(result.ratio(peer)),
                 _target(result, peer),
                 times(result.at_peak(peer)),

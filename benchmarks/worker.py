@@ -23,7 +23,7 @@ import traceback
 from importlib import metadata
 from typing import Any, Protocol
 
-PACKAGES = ("torch", "keras", "jax", "tensorflow", "tensorflow-cpu", "numpy")
+PACKAGES = ("torch", "keras", "jax", "tensorflow", "tensorflow-cpu", "onnxruntime", "numpy")
 
 
 class Subject(Protocol):

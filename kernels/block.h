@@ -3,6 +3,7 @@
 #pragma once
 
 #include <atomic>
+#include <chrono>
 #include <limits>
 
 #include "pack.h"
@@ -40,6 +41,7 @@ long steps_behind(const Layout<T>& layout, long rows) {
 // many steps at once: a portion. Who begins on a portion makes it, so that nobody waits for a helper that does not come.
 class Pipe {
  public:
+  using Clock = std::chrono::steady_clock;
   static constexpr long kPlaces = 3;  // for portions
 
   // By whose rows they are: now the memory is there, or there is none.
@@ -52,7 +54,16 @@ class Pipe {
   long next() const { return begun_.load(std::memory_order_relaxed); }
   bool begin(long portion) { return begun_.compare_exchange_strong(portion, portion + 1); }
   void finish(long portion) { made_[portion % kPlaces].store(portion + 1, std::memory_order_release); }
-  bool finished(long portion) const { return made_[portion % kPlaces].load(std::memory_order_acquire) > portion; }
+  // Waits until who began on a portion has made it.
+  void await(long portion) {
+    const auto finished = [&] { return made_[portion % kPlaces].load(std::memory_order_acquire) > portion; };
+    if (finished()) return;
+    const auto start = Clock::now();
+    for (Patience patience; !finished();) patience.wait();
+    waited_ += Clock::now() - start;
+  }
+  // How long that took in all.
+  Clock::duration waited() const { return waited_; }
   // Those before `portion` are needed no more.
   void use(long portion) { used_.store(portion, std::memory_order_release); }
   bool fits(long portion) const { return portion < used_.load(std::memory_order_acquire) + kPlaces; }
@@ -60,6 +71,7 @@ class Pipe {
  private:
   static constexpr long kNever = std::numeric_limits<long>::max();
   std::atomic<long> begun_{-1}, used_{0}, made_[kPlaces] = {};
+  Clock::duration waited_{};
 };
 
 // The memory for one block of rows, of a crew of threads.
@@ -232,7 +244,7 @@ class Ahead {
       if (!pipe || pipe->begin(portion))
         make(portion);
       else
-        for (Patience patience; !pipe->finished(portion);) patience.wait();
+        pipe->await(portion);
     }
     const long size = block_.count * row;
     T* const products = scratch_.products + (place(portion) + number % steps_) * size;

@@ -6,7 +6,6 @@
 #pragma once
 
 #include <algorithm>
-#include <chrono>
 #include <memory>
 
 #include "block.h"
@@ -50,17 +49,17 @@ bool helps(const Layout<T>& layout, long rows) {
          layout.call.steps * rows * layout.call.input_size * columns * layout.width >= kWorth;
 }
 
-// Whether to ask for helpers. One that sleeps, or whose processor another program has, may come when all is done, and the call
-// would wait for it at its end: after that so many calls go without, and twice as many the next time.
+// Whether to ask for helpers. For one that sleeps, or whose processor another program has, a call may wait longer than it
+// gains: after that so many calls go without, and twice as many the next time.
 class Helpers {
  public:
-  using Clock = std::chrono::steady_clock;
+  using Clock = Pipe::Clock;
 
   bool ask() { return skip_ == 0 || skip_-- == 0; }
-  // A call with helpers began at `start`; the thread that called was done at `done`, and all are now.
-  void came(Clock::time_point start, Clock::time_point done) {
+  // A call with helpers began at `start`, its caller waited for so long and was done at `done`, and all are now.
+  void came(Clock::time_point start, Clock::duration waited, Clock::time_point done) {
     const auto end = Clock::now();
-    const bool late = end - done > (end - start) / 4;
+    const bool late = waited + (end - done) > (end - start) / 4;
     missed_ = late ? std::min(missed_ + 1, 10) : std::max(missed_ - 1, 0);
     if (late) skip_ = 1L << missed_;
   }

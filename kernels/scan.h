@@ -303,7 +303,7 @@ void forward(const Call& call, const Kernels<T>& kernels) {
     });
     if (team.rank == 0) done = Helpers::Clock::now();
   });
-  if (plan.helped()) helpers.came(start, done);
+  if (plan.helped()) helpers.came(start, meetings[0].pipe.waited(), done);
   if (!enough) throw std::bad_alloc();
 }
 

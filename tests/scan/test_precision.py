@@ -1,4 +1,4 @@
-"""Products of bfloat16, on a processor's matrix unit or in its vectors: as exact as asked for, and as lawful as all others."""
+"""Products of bfloat16, on the matrix unit or in vectors: as exact as asked for, and as lawful as all others."""
 
 from __future__ import annotations
 

@@ -14,8 +14,8 @@ import torch
 from . import _engine
 from .request import Request
 
-#: Into how many bfloat16 a number is split, by what multiplies them; 0, as for what is not known here, is not at all. Three
-#: products of vectors of bfloat16 take longer than one of float32.
+#: Into how many bfloat16 a number is split, by what multiplies them; 0, as for what is not known here, is not at all.
+#: Three products of vectors of bfloat16 take longer than one of float32.
 _PARTS = {"amx": {"tf32": 2, "bf16": 1}, "avx512_bf16": {"bf16": 1}, "": {}}
 
 #: Products of bfloat16 are slower than multiply-adds with fewer rows.
