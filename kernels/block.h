@@ -44,13 +44,14 @@ class Pipe {
   using Clock = std::chrono::steady_clock;
   static constexpr long kPlaces = 3;  // for portions
 
-  // By whose rows they are: now the memory is there, or there is none.
+  // Said by the thread with the rows: the memory is there, or there is none.
   void open(bool enough) { begun_.store(enough ? 0 : kNever, std::memory_order_release); }
-  // Waits for that.
+  // Waits for that, and tells which.
   bool opened() const {
     for (Patience patience; begun_.load(std::memory_order_acquire) < 0;) patience.wait();
     return next() != kNever;
   }
+  // Portions are begun on one after the other.
   long next() const { return begun_.load(std::memory_order_relaxed); }
   bool begin(long portion) { return begun_.compare_exchange_strong(portion, portion + 1); }
   void finish(long portion) { made_[portion % kPlaces].store(portion + 1, std::memory_order_release); }

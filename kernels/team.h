@@ -19,10 +19,12 @@ namespace OSTINATO_SET {
 class Patience {
  public:
   void wait() {
-    if (++spins_ < kSpins)
-      pause();
-    else
+    if (spins_ == kSpins) {
       sched_yield();
+    } else {
+      ++spins_;
+      pause();
+    }
   }
 
  private:
