@@ -2,7 +2,8 @@
 //
 // A crew, of one thread as a rule, takes blocks of batch rows through all the steps; a row never waits for those of another
 // crew. In a crew of several each thread sees to some of the rows and, in the products, to some panels of the matrices for
-// all of the rows: where few rows meet large matrices, every thread would otherwise read all of these at every step.
+// all of the rows: where few rows meet large matrices, every thread would otherwise read all of these at every step. Where
+// matrices are small and rows fewer than threads, a thread without rows may help a crew of one (`Pipe`).
 #pragma once
 
 #include <algorithm>

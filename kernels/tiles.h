@@ -353,7 +353,7 @@ inline void multiply_pairs_of_rows(int terms, const Left* left, long rows, const
     }
 }
 
-// The same for `rows` rows and `vectors` vectors, `column` being what is between the tiles of one and of the next.
+// `product_tile` for `rows` rows and `vectors` vectors, `column` being what is between the tiles of one and of the next.
 template <int parts>
 void multiply_rows(int terms, const Left* left, long rows, const Half* right, long column, long vectors, float* c, long c_row,
                    const float* bias) {

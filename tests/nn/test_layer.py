@@ -223,8 +223,9 @@ def test_autocast_keeps_the_dtype_of_the_weights() -> None:
     x = torch.randn(STEPS, BATCH, INPUT)
     with torch.autocast("cpu", torch.bfloat16):
         y, _ = module(x.bfloat16())
+        rounded = module.explain(x.bfloat16()).endswith(", products of bfloat16")
     assert y.dtype == torch.float32
-    torch.testing.assert_close(y, module(x.bfloat16().float())[0])
+    torch.testing.assert_close(y, module(x.bfloat16().float())[0], atol=0.02 if rounded else 1e-5, rtol=0.0)
 
 
 def test_the_first_layer_below_a_depth_gate_is_a_peephole_lstm() -> None:

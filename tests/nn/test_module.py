@@ -235,7 +235,8 @@ def test_autocast_keeps_the_dtype_of_the_weights(kind: str, backend: Any) -> Non
     x.requires_grad_()
     with torch.autocast("cpu", dtype=torch.bfloat16):
         found, hidden = ours(x, bundle(ours, given))
-    assert torch.equal(found, expected)
+        rounded = ours.explain(x).endswith(", products of bfloat16")
+    torch.testing.assert_close(found, expected, atol=0.02 * rounded, rtol=0.0)
     assert (hidden[0] if kind == "LSTM" else hidden).dtype == torch.float32
     (gradient,) = torch.autograd.grad(found.sum(), x)
     assert gradient.dtype == torch.bfloat16

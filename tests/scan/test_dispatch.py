@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import nullcontext
 
 import pytest
 import torch
@@ -12,6 +13,7 @@ from ostinato.cells import ACTIVATIONS, CELLS, Cell, cell
 from ostinato.scan import Choice, Weights, choose, make_request, record, run, scan, watch
 
 from .problems import FLOOR, Problem, arguments, assert_identical, error, evaluate, every_cell, tensors
+from .test_precision import using
 
 CELLS_UNDER_TEST = pytest.mark.parametrize("one", every_cell(), ids=lambda one: one.name)
 
@@ -172,7 +174,9 @@ def test_half_precision_is_float32_rounded_at_the_end(one: Cell, dtype: torch.dt
     choice = choose(make_request(**arguments(problem, given)))
     assert choice.backend == "cpu" and f", {str(dtype)[6:]} as float32" in choice.reason
     got = evaluate(problem, given, engine)
-    want = evaluate(problem, {name: tensor.float() for name, tensor in given.items()}, engine)
+    # a processor may multiply few rows of bfloat16 as what they are
+    with using("bf16") if choice.reason.endswith(", products of bfloat16") else nullcontext():
+        want = evaluate(problem, {name: tensor.float() for name, tensor in given.items()}, engine)
     assert {tensor.dtype for tensor in got.values()} == {dtype}
     assert_identical({name: want[name].to(dtype) for name in ("outputs", *one.states)}, got)
     largest = max(float(tensor.abs().max()) for tensor in want.values())

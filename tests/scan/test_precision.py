@@ -211,16 +211,34 @@ def test_a_step_at_a_time_is_the_scan_to_the_bit() -> None:
 @pytest.mark.parametrize(
     "problem",
     [
-        Problem(CELLS["lstm"], H=40, B=15, T=4, D=9),
         Problem(CELLS["slstm"], H=40, B=20, T=4, D=9),
         Problem(CELLS["clockwork"], H=40, B=20, T=4, D=9),
     ],
-    ids=["few rows", "heads", "modules that sleep"],
+    ids=["heads", "modules that sleep"],
 )
 def test_what_stays_float32(problem: Problem) -> None:
     with watch() as ran:
         assert_identical(found(problem, "bf16"), found(problem))
     assert {choice.reason for choice in ran} == {f"compiled kernel of {problem.cell.name}, avx512"}
+
+
+@pytest.mark.parametrize("B", [1, 2, 7, 15])
+def test_few_rows_stay_float32_on_the_matrix_unit_alone(B: int, multiplier: str) -> None:
+    problem = Problem(CELLS["lstm"], H=40, B=B, T=4, D=9)
+    brain, exact = found(problem, "bf16"), found(problem)
+    assert torch.equal(brain["outputs"], exact["outputs"]) == (multiplier == "amx")
+    assert worst(brain, oracle(problem)) <= BOUNDS["bf16"]
+
+
+def test_in_vectors_a_row_alone_is_the_row_in_its_batch(multiplier: str) -> None:
+    if multiplier == "amx":
+        pytest.skip("the matrix unit serves no single row")
+    batch = Problem(CELLS["lstm"], H=40, B=20, T=4, D=9)
+    given = tensors(batch, SINGLE)
+    with using("bf16"):
+        together = forward(batch, given, "cpu")["outputs"]
+        alone = forward(replace(batch, B=1), of_rows(batch, given, torch.tensor([3])), "cpu")["outputs"]
+    assert torch.equal(alone[0], together[3])
 
 
 def test_float64_stays_float64() -> None:

@@ -18,8 +18,8 @@ from .request import Request
 #: Three products of vectors of bfloat16 take longer than one of float32.
 _PARTS = {"amx": {"tf32": 2, "bf16": 1}, "avx512_bf16": {"bf16": 1}, "": {}}
 
-#: Products of bfloat16 are slower than multiply-adds with fewer rows.
-FEWEST_ROWS = 16
+#: With fewer rows products of bfloat16 are slower than multiply-adds.
+FEWEST_ROWS = {"amx": 16, "avx512_bf16": 1, "": 0}
 
 #: `torch.backends.mkldnn.rnn.fp32_precision`, without the tenfold time that a property of a module takes.
 _said = getattr(torch._C, "_get_fp32_precision_getter", lambda backend, operation: "ieee")
@@ -47,4 +47,4 @@ def parts(request: Request) -> int:
     if dtype == torch.float64 or request.cell.clock or request.weights[0].reach is not None:
         return 0
     found = _possible().get("bf16", 0) if torch.bfloat16 in (dtype, request.narrow) else chosen()
-    return found if found == 3 or request.batch >= FEWEST_ROWS else 0
+    return found if found == 3 or request.batch >= FEWEST_ROWS[_engine.multiplier()] else 0
