@@ -33,28 +33,10 @@ void outer_tile(const T* a, long a_row, long depth, const T* b, T* c, long c_row
     for (int n = 0; n < N; ++n) store(c + m * c_row + n * lanes<V>, sum[m][n]);
 }
 
+// The outer tile of m rows and n vectors.
 template <class T>
-using OuterTile = void (*)(const T*, long, long, const T*, T*, long);
-
-template <class T, int N, int M = tile_rows(N)>
-OuterTile<T> find_outer(int m) {
-  if constexpr (M == 1)
-    return outer_tile<T, 1, N>;
-  else
-    return m == M ? outer_tile<T, M, N> : find_outer<T, N, M - 1>(m);
-}
-
-template <class T>
-OuterTile<T> find_outer(int m, int n) {
-  switch (n) {
-    case 1: return find_outer<T, 1>(m);
-    case 2: return find_outer<T, 2>(m);
-#if defined(__AVX512F__)
-    case 3: return find_outer<T, 3>(m);
-    case 4: return find_outer<T, 4>(m);
-#endif
-    default: __builtin_unreachable();
-  }
+auto find_outer(int m, int n) {
+  return find_tile(m, n, [](auto rows, auto vectors) { return &outer_tile<T, rows, vectors>; });
 }
 
 // Sums over tokens of (vector that entered a product) x (gradient of its columns), for one product. The tokens are cut

@@ -14,13 +14,6 @@
 namespace ostinato {
 namespace OSTINATO_SET {
 
-constexpr int kMostVectors = kRegisters == 32 ? 4 : 2;
-constexpr int tile_rows(int vectors) {
-  const int fit = (kRegisters - vectors - 2) / vectors;
-  const int most = fit < 12 ? fit : 12;
-  return most == 9 ? 8 : most;
-}
-
 // One vector that enters a product, for each row of the block.
 template <class T>
 struct Operand {
@@ -133,29 +126,10 @@ void tile(const T* b, int terms, const Operand<T>* operands, const Range* ranges
     for (int n = 0; n < N; ++n) store(c + m * c_row + n * lanes<V>, sum[m][n]);
 }
 
+// The tile of m rows and n vectors.
 template <class T>
-using Tile = void (*)(const T*, int, const Operand<T>*, const Range*, long, T*, long, bool);
-
-// The tile of m rows and N vectors.
-template <class T, int N, int M = tile_rows(N)>
-Tile<T> find_tile(int m) {
-  if constexpr (M == 1)
-    return tile<T, 1, N>;
-  else
-    return m == M ? tile<T, M, N> : find_tile<T, N, M - 1>(m);
-}
-
-template <class T>
-Tile<T> find_tile(int m, int n) {
-  switch (n) {
-    case 1: return find_tile<T, 1>(m);
-    case 2: return find_tile<T, 2>(m);
-#if defined(__AVX512F__)
-    case 3: return find_tile<T, 3>(m);
-    case 4: return find_tile<T, 4>(m);
-#endif
-    default: __builtin_unreachable();
-  }
+auto find_tile(int m, int n) {
+  return find_tile(m, n, [](auto rows, auto vectors) { return &tile<T, rows, vectors>; });
 }
 
 // P panels of N vectors at once for one row or two, whose chains alone are too few to keep the machine busy.

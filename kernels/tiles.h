@@ -24,6 +24,24 @@ template <class T>
 constexpr bool kTiles = false;
 #endif
 
+// The most vectors, and for so many vectors the most rows, of a tile of sums that stay in registers.
+constexpr int kMostVectors = kRegisters == 32 ? 4 : 2;
+constexpr int tile_rows(int vectors) {
+  const int fit = (kRegisters - vectors - 2) / vectors;
+  const int most = fit < 12 ? fit : 12;
+  return most == 9 ? 8 : most;
+}
+
+// What `of(rows, vectors)` makes of the numbers of rows and vectors of such a tile, as the compiler knows them.
+template <int N = kMostVectors, int M = tile_rows(N), class Of>
+auto find_tile(int m, int n, Of of) {
+  if constexpr (N > 1)
+    if (n < N) return find_tile<N - 1>(m, n, of);
+  if constexpr (M > 1)
+    if (m < M) return find_tile<N, M - 1>(m, n, of);
+  return of(std::integral_constant<int, M>(), std::integral_constant<int, N>());
+}
+
 using Half = std::uint16_t;  // a bfloat16
 
 // Whether the matrix unit is used, and not vectors of bfloat16.
@@ -318,37 +336,18 @@ void pairs_tile(int terms, const Left* left, long row, const Half* right, long c
     for (int n = 0; n < N; ++n) store(c + m * c_row + n * lanes<V>, sum[m][n]);
 }
 
-using PairsTile = void (*)(int, const Left*, long, const Half*, long, float*, long, const float*);
-
-constexpr long kPairsRows = 6, kPairsVectors = 4;  // sums that stay in registers
-
-template <int N, int M = kPairsRows>
-PairsTile find_pairs(long m) {
-  if constexpr (M == 1)
-    return pairs_tile<1, N>;
-  else
-    return m == M ? pairs_tile<M, N> : find_pairs<N, M - 1>(m);
-}
-
-template <int N = kPairsVectors>
-PairsTile find_pairs(long m, long n) {
-  if constexpr (N == 1)
-    return find_pairs<1>(m);
-  else
-    return n == N ? find_pairs<N>(m) : find_pairs<N - 1>(m, n);
-}
-
 // As `multiply_rows`, in vectors.
 inline void multiply_pairs_of_rows(int terms, const Left* left, long rows, const Half* right, long column, long vectors,
                                    float* c, long c_row, const float* bias) {
-  for (long v = 0; v < vectors; v += kPairsVectors)
+  constexpr long lane = lanes<Vector<float>>;
+  for (long v = 0; v < vectors; v += kMostVectors)
     for (long group = 0; group < rows; group += kTileRows) {
-      const long count = std::min(rows - group, kTileRows), pieces = (count + kPairsRows - 1) / kPairsRows;
+      const int n = int(std::min(vectors - v, long(kMostVectors)));
+      const long count = std::min(rows - group, kTileRows), pieces = (count + tile_rows(n) - 1) / tile_rows(n);
       for (long piece = 0; piece < pieces; ++piece) {
         const long row = group + piece * count / pieces, next = group + (piece + 1) * count / pieces;
-        find_pairs(next - row, std::min(vectors - v, kPairsVectors))(terms, left, row, right + v * column, column,
-                                                                     c + row * c_row + v * lanes<Vector<float>>, c_row,
-                                                                     bias ? bias + v * lanes<Vector<float>> : nullptr);
+        const auto run = find_tile(int(next - row), n, [](auto m, auto n) { return &pairs_tile<m, n>; });
+        run(terms, left, row, right + v * column, column, c + row * c_row + v * lane, c_row, bias ? bias + v * lane : nullptr);
       }
     }
 }
