@@ -45,6 +45,6 @@ def revert(module: Model) -> Model:
             raise ValueError(f"{bounds}, which {torchs.__module__}.{torchs.__name__} cannot do; set it to None first")
     for one in ours:
         one.__class__ = _TORCHS[type(one)]
-        for name in ("backend", "truncate_gradient", "clip_recurrent_gradient", "recompute", "saved_dtype"):
+        for name in ("backend", "truncate_gradient", "clip_recurrent_gradient", "recompute", "saved_dtype", "_known"):
             vars(one).pop(name, None)
     return module

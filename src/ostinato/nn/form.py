@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from contextlib import nullcontext
 from typing import Any
 
 import torch
@@ -93,13 +92,19 @@ def run_stack(
     """Every layer on the output of the one before, with dropout in between: the last output and all final states."""
     finals: list[States] = []
     found: tuple[Tensor, ...] = (x,)
-    narrow = rounded_by_autocast(x)
-    with torch.autocast(x.device.type, enabled=False) if autocasts(x) else nullcontext():
-        for number, ask in enumerate(layers):
-            below = dropout(found[0], probability, training) if number and probability else found[0]
-            found, final = scan.run(ask(below, found[1:]).rounding(narrow), backend)
-            finals.append(final)
+    if autocasts(x):
+        narrow = rounded_by_autocast(x)
+        with torch.autocast(x.device.type, enabled=False):
+            return run_stack(x, (_rounding(ask, narrow) for ask in layers), probability, training, backend)
+    for number, ask in enumerate(layers):
+        below = dropout(found[0], probability, training) if number and probability else found[0]
+        found, final = scan.run(ask(below, found[1:]), backend)
+        finals.append(final)
     return found[0], finals[0] if len(finals) == 1 else tuple(torch.cat(state) for state in zip(*finals, strict=True))
+
+
+def _rounding(ask: Ask, dtype: torch.dtype | None) -> Ask:
+    return lambda x, below: ask(x, below).rounding(dtype)
 
 
 def by_layer(states: States, layers: int) -> list[States | None]:

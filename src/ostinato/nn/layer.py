@@ -6,6 +6,7 @@ import warnings
 from collections.abc import Mapping, Sequence
 from functools import cached_property, partial
 from numbers import Integral
+from operator import attrgetter
 from typing import Any, ClassVar, get_args
 
 import torch
@@ -15,7 +16,8 @@ from torch.nn.utils.rnn import PackedSequence
 from .. import cells, scan
 from ..scan.bounds import check_bounds
 from ..scan.request import ActivationLike
-from .form import Form, States, by_layer, in_dtype, rounded_by_autocast, run_stack
+from .again import Repeating
+from .form import Form, States, by_layer, in_dtype, rounded_by_autocast
 from .initial import ForgetBias, RecurrentInit, initialize
 from .masks import check_rate, draw
 from .stream import stream
@@ -24,7 +26,7 @@ from .stream import stream
 _NAMES = {"W": "weight_ih", "U": "weight_hh", "b": "bias_ih", "b_u": "bias_hh"}
 
 
-class Layer(torch.nn.Module):
+class Layer(Repeating):
     """A stack of layers of one cell over a whole sequence; `layer_of` makes the class of a cell.
 
     Parameters are named as in torch's modules, with the number of the layer and `_reverse` for the second direction:
@@ -48,6 +50,10 @@ class Layer(torch.nn.Module):
     clip_recurrent_gradient: float | None = None
     recompute: bool | int | None = None
     saved_dtype: scan.SavedDtype | None = None
+    _settings = attrgetter(
+        "input_size", "hidden_size", "num_layers", "batch_first", "bidirectional", "structures", "_activations",
+        "backend", "truncate_gradient", "clip_recurrent_gradient", "recompute", "saved_dtype",
+    )  # fmt: skip
 
     def __init__(
         self,
@@ -201,10 +207,14 @@ class Layer(torch.nn.Module):
             TypeError: the input is neither a tensor nor packed.
             RuntimeError: `backend` cannot serve these tensors.
         """
-        form, x, states = self._arrange(input, hx)
-        y, finals = run_stack(x, self._asks(form, states, mask), self.dropout, self.training, self.backend)
-        hidden = form.finals(finals)
-        return form.output(y), hidden if len(self.cell.states) > 1 else hidden[0]
+        found = self._again(input) if hx is None and mask is None else None
+        if found is None:
+            form, x, states = self._arrange(input, hx)
+            run = self._first if hx is None and mask is None and x is input else self._run
+            y, finals = run(x, self._asks(form, states, mask))
+            found = form.output(y), form.finals(finals)
+        y, hidden = found
+        return y, hidden if len(self.cell.states) > 1 else hidden[0]
 
     def explain(
         self, input: Tensor | PackedSequence, hx: Tensor | States | None = None, *, mask: Tensor | None = None
@@ -265,6 +275,9 @@ class Layer(torch.nn.Module):
     @property
     def _directions(self) -> int:
         return 2 if self.bidirectional else 1
+
+    def _stored(self) -> list[Tensor | None]:
+        return [*self._parameters.values(), *self._buffers.values()]
 
     def _tensors(self, number: int, direction: int) -> dict[str, Tensor]:
         structure = self.structures[number]

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from functools import partial
+from operator import attrgetter
 from typing import Any, Literal, get_args
 
 import torch
@@ -15,7 +16,8 @@ from torch.nn.utils.rnn import PackedSequence
 
 from .. import cells, scan
 from ..scan.bounds import check_bounds
-from .form import Ask, Form, States, autocasts, by_layer, in_dtype, rounded_by_autocast, run_stack
+from .again import Repeating
+from .form import Ask, Form, States, autocasts, by_layer, in_dtype, rounded_by_autocast
 from .stream import stream
 
 Backend = scan.Backend | Literal["torch"]
@@ -31,7 +33,7 @@ _CELLS: dict[str, tuple[cells.Cell, dict[str, str]]] = {
 _BOUNDS = ("truncate_gradient", "clip_recurrent_gradient")
 
 
-class Recurrent(torch.nn.RNNBase):
+class Recurrent(Repeating, torch.nn.RNNBase):
     """What LSTM, GRU and RNN share; make one of those.
 
     Attributes:
@@ -48,6 +50,10 @@ class Recurrent(torch.nn.RNNBase):
     clip_recurrent_gradient: float | None = None
     recompute: bool | int | None = None
     saved_dtype: scan.SavedDtype | None = None
+    _settings = attrgetter(
+        "mode", "input_size", "batch_first", "proj_size", "_all_weights", "backend",
+        "truncate_gradient", "clip_recurrent_gradient", "recompute", "saved_dtype",
+    )  # fmt: skip
 
     def __init__(
         self,
@@ -94,10 +100,14 @@ class Recurrent(torch.nn.RNNBase):
             ValueError: likewise torch's own; or `truncate_gradient` or `clip_recurrent_gradient` is out of its range;
                 or `saved_dtype` is given and the module is not float32.
         """
+        if hx is None and (found := self._again(input)) is not None:
+            y, finals = found
+            return y, self._hidden(finals)
         if self._left_to_torch(input, hx) or self.backend == "torch":
             return super().forward(input, hx)
         form, x, states = self._arrange(input, hx)
-        y, finals = run_stack(x, self._asks(form, states), self.dropout, self.training, self.backend)
+        run = self._first if hx is None and x is input else self._run
+        y, finals = run(x, self._asks(form, states))
         return form.output(y), self._hidden(form.finals(finals))
 
     def explain(self, input: Tensor | PackedSequence, hx: Tensor | States | None = None) -> str:
@@ -189,6 +199,9 @@ class Recurrent(torch.nn.RNNBase):
         """The weight of this name; where it is a parameter, without the way through `Module.__getattr__`."""
         found = self._parameters.get(name)
         return getattr(self, name) if found is None else found
+
+    def _stored(self) -> list[Tensor | None]:
+        return list(map(self._parameters.get, self._flat_weights_names))
 
     def _asks(self, form: Form, states: States) -> list[Ask]:
         """The scan of every layer, from the first."""

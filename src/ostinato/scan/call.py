@@ -136,7 +136,7 @@ class Gradients:
 def _addressable(request: Request) -> Request:
     """The request, with copies of those tensors that the engine cannot read where they are."""
     given = request.tensors()
-    if all(one.is_contiguous() and not one.is_neg() for one in given):
+    if all(map(Tensor.is_contiguous, given)) and not any(map(Tensor.is_neg, given)):
         return request
     last = len(given) - sum(map(len, request.sequences))
     found = [_features_contiguous(request.x)]
@@ -167,6 +167,19 @@ class _Form:
         self.tokens = request.batch * request.steps if self.ragged is None else int(self.ragged.tokens[-1])
         self.large = self.tokens * request.units * (request.units + request.x.shape[-1]) > _WORTH_A_THREAD
         self.calls = [self._call(request, direction) for direction in range(len(request.weights))]
+        given = request.tensors()
+        self._weights = slice(1 + len(request.initial_state or ()), len(given) - sum(map(len, request.sequences)))
+        self._on: tuple[list[Any], list[Any]] = [], []
+
+    def on(self, request: Request) -> list[Any]:
+        """For each direction a call with the addresses of the weights; the last ones are kept, for they rarely move."""
+        weights = request.tensors()[self._weights]
+        places = [*map(Tensor.data_ptr, weights), *map(Tensor.stride, weights)]
+        before, calls = self._on  # together, since another thread may have other weights
+        if places != before:
+            calls = [_on(call.copy(), w) for call, w in zip(self.calls, request.weights, strict=True)]
+            self._on = places, calls
+        return calls
 
     @classmethod
     def of(cls, request: Request) -> _Form:
@@ -200,12 +213,24 @@ class _Form:
         return call
 
 
+def _on(call: Any, w: Weights) -> Any:
+    """A call, given the addresses of these weights."""
+    for k, weight in enumerate((w.W, w.U, *w.matrices)):
+        if weight is not None:
+            call.set_weights(k, *matrix(weight))
+    call.bias = [_address(w.b), _address(w.b_u)]
+    if w.parameters:
+        call.parameters = _padded([p.data_ptr() for p in w.parameters], 32)
+    return call
+
+
 class Caller:
     """Makes the calls of one request; holds every tensor that a call points into."""
 
     def __init__(self, request: Request) -> None:
         self.request = _addressable(request)
         self.form = _Form.of(request)
+        self._calls = self.form.on(self.request)
 
     def lease(self, pieces: Sequence[tuple[int, int]] = ()) -> Lease:
         """Room for what one direction keeps for its backward pass: of all steps, or of any of these (first, count)."""
@@ -227,20 +252,13 @@ class Caller:
         return int(self.form.ragged.tokens[first + count] - self.form.ragged.tokens[first])
 
     def call(self, direction: int, found: Sequence[Tensor], slots: Lease | None) -> Any:
-        request, form = self.request, self.form
-        call, w = form.calls[direction].copy(), request.weights[direction]
+        request, form, call = self.request, self.form, self._calls[direction].copy()
         call.threads = torch.get_num_threads() if form.large and os.getpid() == _PROCESS else 1
         call.set_x(*sequence(request.x, request.layout))
         for state, y in zip(form.outputs_of, found, strict=True):
             call.set_y(state, *sequence(y, request.layout, direction * form.sizes[state]))
         for k, further in enumerate(request.sequences[direction]):
             call.set_sequence(k, *sequence(further, request.layout))
-        for k, weight in enumerate((w.W, w.U, *w.matrices)):
-            if weight is not None:
-                call.set_weights(k, *matrix(weight))
-        call.bias = [_address(w.b), _address(w.b_u)]
-        if w.parameters:
-            call.parameters = _padded([p.data_ptr() for p in w.parameters], 32)
         for s, initial in enumerate(request.initial_state or ()):
             call.set_initial(s, *matrix(initial, direction))
         if slots is not None:
