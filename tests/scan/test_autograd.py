@@ -9,6 +9,7 @@ from dataclasses import replace
 from functools import partial
 from itertools import count, permutations
 from threading import Barrier
+from typing import Any
 
 import pytest
 import torch
@@ -203,6 +204,33 @@ def test_a_changed_weight_is_noticed_before_its_gradient_is_wrong(backend: str) 
         given["U_0"].mul_(2)
     with pytest.raises(RuntimeError, match=r"modified.*inplace"):
         y.backward()
+    out = forward(problem, given, backend)["outputs"]
+    total = out.sin_().sum()  # with an output that was changed as well
+    with torch.no_grad():
+        given["U_0"].mul_(2)
+    with pytest.raises(RuntimeError, match=r"modified.*inplace"):
+        total.backward()
+
+
+@REPRESENTATIVES
+@pytest.mark.parametrize("kept", [{}, {"recompute": 3}, {"saved_dtype": "float16"}], ids=["whole", "pieces", "rounded"])
+@pytest.mark.parametrize("twice", [False, True], ids=["once", "twice"])
+def test_an_output_may_be_changed_in_place(cell: Cell, kept: dict[str, Any], twice: bool, engine: str) -> None:
+    """As PyTorch's GRU and Elman network let it, and its LSTM does not."""
+    dtype = torch.float32 if "saved_dtype" in kept else DTYPE
+    problem = Problem(cell, H=9, B=3, T=7, K=2, every=True, **kept)
+    found = []
+    for in_place in (False, True):
+        given = leaves(problem, dtype)
+        out = [one for one in forward(problem, given, engine).values() if one.requires_grad]
+        first = (
+            torch.autograd.grad(out[0].sum(), given["x"], retain_graph=True)[0] if twice else out[0].detach().clone()
+        )
+        changed = [one.mul_(2).relu_() if in_place else (2 * one).relu() for one in out]
+        wrt = wanting(given)
+        gradients = torch.autograd.grad(sum(one.sum() for one in changed), list(wrt.values()), materialize_grads=True)
+        found.append({"first": first, **dict(zip(wrt, gradients, strict=True))})
+    assert_identical(*found)
 
 
 def _wave(seed: int, cell: Cell) -> Problem:

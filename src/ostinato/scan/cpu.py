@@ -69,7 +69,8 @@ def _unserved(request: Request) -> str | None:
 
 class _Scan(torch.autograd.Function):
     """The engine under autograd. The backward pass turns what the forward pass kept into gradients where it stands, so
-    a second one over the same graph first runs the forward pass again."""
+    a second one over the same graph first runs the forward pass again; as does one whose outputs were changed in place.
+    """
 
     @staticmethod
     def forward(ctx: Any, request: Request, *tensors: Tensor) -> tuple[Tensor, ...]:
@@ -88,28 +89,43 @@ class _Scan(torch.autograd.Function):
 
     @staticmethod
     def backward(ctx: Any, *gradients: Tensor | None) -> tuple[Tensor | None, ...]:
-        count = len(ctx.needs_input_grad) - 1
-        saved = ctx.saved_tensors  # once: hooks may unpack them, in another layout than they were packed
-        tensors, found = saved[:count], [one for one in readable(saved[count:]) if one is not None]
+        tensors, outputs = _saved(ctx)
         request = ctx.form.bind(tensors)
         wanted = ctx.needs_input_grad[1:]
         y_gradients, final_gradients = gradients[: len(request.outputs)], gradients[len(request.outputs) :]
         if torch.is_grad_enabled():
             return (None, *_differentiable(request, gradients, wanted))
         caller = Caller(request)
+        found = [one for one in readable(outputs) if one is not None]
         if request.in_pieces:
-            kept = ctx.kept or pieces.forward(caller, *caller.outputs())
+            kept = ctx.kept
+            if kept is None or not found:
+                found, finals = caller.outputs()
+                kept = pieces.forward(caller, found, finals)
             ctx.kept = kept if request.recompute else None  # so that what was saved goes back
             return (None, *pieces.backward(caller, found, kept, y_gradients, final_gradients, wanted))
         leases, ctx.leases = ctx.leases, None
-        if leases is None:
-            leases = [caller.lease() for _ in request.weights]
-            again, finals = caller.outputs()
-            caller.forward(again, finals, leases)
+        if leases is None or not found:
+            leases = leases or [caller.lease() for _ in request.weights]
+            found, finals = caller.outputs()
+            caller.forward(found, finals, leases)
         collected = caller.backward(found, leases, y_gradients, final_gradients, wanted)
         for lease in leases:
             lease.release()
         return (None, *collected)
+
+
+def _saved(ctx: Any) -> tuple[tuple[Tensor, ...], tuple[Tensor, ...]]:
+    """The tensors and the outputs of the forward pass; of the latter none if one was changed in place since."""
+    count = len(ctx.needs_input_grad) - 1
+    try:
+        saved = ctx.saved_tensors  # once: hooks may unpack them, in another layout than they were packed
+    except RuntimeError:
+        raw = ctx._raw_saved_tensors
+        if not all(hasattr(one, "unpack") for one in raw):  # PyTorch cannot take them one by one
+            raise
+        return tuple(one.unpack() for one in raw[:count]), ()
+    return saved[:count], saved[count:]
 
 
 def _released(request: Request) -> Request:
