@@ -17,7 +17,7 @@ from torch.autograd import forward_ad
 from torch.utils.checkpoint import checkpoint
 
 from ostinato.cells import CELLS, Cell
-from ostinato.scan import Request, Weights, scan
+from ostinato.scan import Request, Weights, call, scan
 
 from .problems import (
     Problem,
@@ -126,6 +126,36 @@ def test_checkpoints(cell: Cell, engine: str) -> None:
         sum(one.square().sum() for one in out.values() if one.requires_grad).backward()
         results.append({name: one.grad for name, one in given.items() if one.grad is not None})
     assert_identical(*results)
+
+
+@pytest.mark.skipif(
+    not hasattr(torch._C._autograd, "_top_saved_tensors_default_hooks"),
+    reason="PyTorch cannot say what packs",
+)
+def test_a_checkpoint_holds_nothing_until_it_runs_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    held: set[int] = set()
+
+    class Counted(call.Lease):
+        def __init__(self, count: int, dtype: torch.dtype) -> None:
+            super().__init__(count, dtype)
+            held.add(id(self))
+
+        def release(self) -> None:
+            held.discard(id(self))
+            super().release()
+
+    monkeypatch.setattr(call, "Lease", Counted)
+    problem = Problem(CELLS["lstm"], H=17, B=7, T=5)
+    run = partial(forward, problem, leaves(problem), "cpu")
+    plain = run()
+    assert len(held) == 1
+    del plain
+    assert not held
+    out = checkpoint(run, use_reentrant=False)
+    assert not held
+    out["outputs"].sum().backward()
+    del out
+    assert not held
 
 
 def test_a_further_sequence_may_overlap_itself() -> None:

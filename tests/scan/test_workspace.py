@@ -25,12 +25,12 @@ def _python(code: str) -> subprocess.CompletedProcess[str]:
 
 def test_a_buffer_that_came_back_is_lent_again() -> None:
     first = workspace.Lease(SIZE, torch.float32)
-    address = first.address
+    address = first.data_ptr()
     first.release()
     first.release()
     second, third = workspace.Lease(SIZE, torch.float32), workspace.Lease(SIZE, torch.float32)
-    assert second.address == address
-    assert third.address != address
+    assert second.data_ptr() == address
+    assert third.data_ptr() != address
 
 
 def test_a_buffer_is_lent_for_as_long_as_a_view_is_looked_at() -> None:

@@ -114,6 +114,10 @@ def _padded(addresses: list[int], count: int = 16) -> list[int]:
     return addresses + [0] * (count - len(addresses))
 
 
+#: What one direction keeps for its backward pass.
+Slots = Lease | Tensor
+
+
 @dataclass(frozen=True)
 class Gradients:
     """Room for the gradients of a request's tensors, None where one is not wanted.
@@ -251,7 +255,7 @@ class Caller:
             return self.request.batch * count
         return int(self.form.ragged.tokens[first + count] - self.form.ragged.tokens[first])
 
-    def call(self, direction: int, found: Sequence[Tensor], slots: Lease | None) -> Any:
+    def call(self, direction: int, found: Sequence[Tensor], slots: Slots | None) -> Any:
         request, form, call = self.request, self.form, self._calls[direction].copy()
         call.threads = torch.get_num_threads() if form.large and os.getpid() == _PROCESS else 1
         call.set_x(*sequence(request.x, request.layout))
@@ -262,7 +266,7 @@ class Caller:
         for s, initial in enumerate(request.initial_state or ()):
             call.set_initial(s, *matrix(initial, direction))
         if slots is not None:
-            call.keep, call.slots = True, slots.address
+            call.keep, call.slots = True, slots.data_ptr()
         return call
 
     def outputs(self) -> tuple[list[Tensor], list[Tensor]]:
@@ -277,36 +281,36 @@ class Caller:
         return tuple(found[self.form.outputs_of.index(state)] for state in self.request.outputs)
 
     def forward_calls(
-        self, found: Sequence[Tensor], finals: Sequence[Tensor], leases: Sequence[Lease | None]
+        self, found: Sequence[Tensor], finals: Sequence[Tensor], slots: Sequence[Slots | None]
     ) -> Iterator[Any]:
         """For each direction the call of the forward pass."""
-        for direction, lease in enumerate(leases):
-            call = self.call(direction, found, lease)
+        for direction, room in enumerate(slots):
+            call = self.call(direction, found, room)
             for s, final in enumerate(finals):
                 call.set_final(s, *matrix(final, direction))
             yield call
 
-    def forward(self, found: Sequence[Tensor], finals: Sequence[Tensor], leases: Sequence[Lease | None]) -> None:
-        for call in self.forward_calls(found, finals, leases):
+    def forward(self, found: Sequence[Tensor], finals: Sequence[Tensor], slots: Sequence[Slots | None]) -> None:
+        for call in self.forward_calls(found, finals, slots):
             _engine.forward(call)
 
     def backward(
-        self, outputs: Sequence[Tensor], leases: Sequence[Lease], y_gradients: Sequence[Tensor | None],
+        self, outputs: Sequence[Tensor], slots: Sequence[Slots], y_gradients: Sequence[Tensor | None],
         final_gradients: Sequence[Tensor | None], wanted: Sequence[bool],
     ) -> list[Tensor | None]:  # fmt: skip
         """The gradients of `request.tensors()`, None where not wanted."""
         found = self.gradients(wanted)
         y_gradients, final_gradients = readable(y_gradients), readable(final_gradients)
-        for call in self.whole_backward_calls(outputs, leases, y_gradients, final_gradients, found):
+        for call in self.whole_backward_calls(outputs, slots, y_gradients, final_gradients, found):
             _engine.backward(call)
         return found.tensors
 
     def whole_backward_calls(
-        self, outputs: Sequence[Tensor], leases: Sequence[Lease], y_gradients: Sequence[Tensor | None],
+        self, outputs: Sequence[Tensor], slots: Sequence[Slots], y_gradients: Sequence[Tensor | None],
         final_gradients: Sequence[Tensor | None], into: Gradients,
     ) -> Iterator[Any]:  # fmt: skip
         """For each direction the call of the backward pass, from `readable` gradients."""
-        for direction, call in enumerate(self.backward_calls(outputs, leases, y_gradients, into)):
+        for direction, call in enumerate(self.backward_calls(outputs, slots, y_gradients, into)):
             for s, gradient in enumerate(final_gradients):
                 if gradient is not None:
                     call.set_final_gradient(s, *matrix(gradient, direction))
@@ -337,15 +341,15 @@ class Caller:
     def backward_calls(
         self,
         outputs: Sequence[Tensor],
-        leases: Sequence[Lease],
+        slots: Sequence[Slots],
         y_gradients: Sequence[Tensor | None],
         into: Gradients,
     ) -> Iterator[Any]:
         """For each direction the call of the backward pass, from `readable` gradients of the outputs, without the
         gradients of states and weights."""
         request, sizes, flows = self.request, self.form.sizes, self._flows()
-        for direction, lease in enumerate(leases):
-            call = self.call(direction, outputs, lease)
+        for direction, room in enumerate(slots):
+            call = self.call(direction, outputs, room)
             for state, flow in enumerate(flows):
                 call.set_flow(state, *sequence(flow, request.layout, direction * sizes[state]))
             for state, gradient in zip(request.outputs, y_gradients, strict=True):

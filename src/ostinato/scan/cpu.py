@@ -24,6 +24,9 @@ _SEEN_INTO = {Tensor, torch.nn.Parameter}
 
 _RELEASED = torch.empty(0)
 
+#: What packs and unpacks the tensors that are saved now; None where nothing does, or PyTorch (before 2.8) cannot say.
+_hooks = getattr(torch._C._autograd, "_top_saved_tensors_default_hooks", lambda ignore_tracing: None)
+
 if os.environ.get("OSTINATO_ISA"):
     _engine.use_instruction_set(os.environ["OSTINATO_ISA"])
 
@@ -77,19 +80,25 @@ class _Scan(torch.autograd.Function):
         caller = Caller(request)
         found, finals = caller.outputs()
         ctx.leases = ctx.kept = None
+        slots: list[Tensor] = []
         if request.in_pieces:
             ctx.kept = pieces.forward(caller, found, finals)
         else:
-            ctx.leases = [caller.lease() for _ in request.weights]
-            caller.forward(found, finals, ctx.leases)
-        ctx.save_for_backward(*tensors, *found)
+            leases = [caller.lease() for _ in request.weights]
+            caller.forward(found, finals, leases)
+            if _hooks(False) is None:
+                ctx.leases = leases
+            else:  # what packs all that is saved, or does without it until then, as a checkpoint does, sees this too
+                slots = [lease.lent() for lease in leases]
+        ctx.fresh, ctx.counts = True, (len(tensors), len(found))
+        ctx.save_for_backward(*tensors, *found, *slots)
         ctx.form = _released(request)
         ctx.set_materialize_grads(False)
         return (*caller.asked(found), *finals)
 
     @staticmethod
     def backward(ctx: Any, *gradients: Tensor | None) -> tuple[Tensor | None, ...]:
-        tensors, outputs = _saved(ctx)
+        tensors, outputs, slots = _saved(ctx)
         request = ctx.form.bind(tensors)
         wanted = ctx.needs_input_grad[1:]
         y_gradients, final_gradients = gradients[: len(request.outputs)], gradients[len(request.outputs) :]
@@ -105,27 +114,28 @@ class _Scan(torch.autograd.Function):
             ctx.kept = kept if request.recompute else None  # so that what was saved goes back
             return (None, *pieces.backward(caller, found, kept, y_gradients, final_gradients, wanted))
         leases, ctx.leases = ctx.leases, None
-        if leases is None or not found:
-            leases = leases or [caller.lease() for _ in request.weights]
+        fresh, ctx.fresh = ctx.fresh, False
+        if not (fresh and found):
+            leases = [caller.lease() for _ in request.weights]
             found, finals = caller.outputs()
             caller.forward(found, finals, leases)
-        collected = caller.backward(found, leases, y_gradients, final_gradients, wanted)
-        for lease in leases:
+        collected = caller.backward(found, leases or slots, y_gradients, final_gradients, wanted)
+        for lease in leases or ():
             lease.release()
         return (None, *collected)
 
 
-def _saved(ctx: Any) -> tuple[tuple[Tensor, ...], tuple[Tensor, ...]]:
-    """The tensors and the outputs of the forward pass; of the latter none if one was changed in place since."""
-    count = len(ctx.needs_input_grad) - 1
+def _saved(ctx: Any) -> tuple[Sequence[Tensor], Sequence[Tensor], Sequence[Tensor]]:
+    """The tensors of the forward pass; its outputs, none if one was changed in place since; and its slots, if saved."""
+    given, found = ctx.counts
     try:
         saved = ctx.saved_tensors  # once: hooks may unpack them, in another layout than they were packed
     except RuntimeError:
         raw = ctx._raw_saved_tensors
-        if not all(hasattr(one, "unpack") for one in raw):  # PyTorch cannot take them one by one
+        if not all(hasattr(one, "unpack") for one in raw):  # this PyTorch cannot take them one by one
             raise
-        return tuple(one.unpack() for one in raw[:count]), ()
-    return saved[:count], saved[count:]
+        return [one.unpack() for one in raw[:given]], (), ()
+    return saved[:given], saved[given : given + found], saved[given + found :]
 
 
 def _released(request: Request) -> Request:

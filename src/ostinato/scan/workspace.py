@@ -33,15 +33,20 @@ class Lease:
 
     def __init__(self, count: int, dtype: torch.dtype) -> None:
         self.buffer: Tensor | None = None
+        self._count, self._dtype = count, dtype
         self.buffer = _take(count * dtype.itemsize)
 
-    @property
-    def address(self) -> int:
+    def data_ptr(self) -> int:
         return self._held().data_ptr()
 
     def tensor(self, shape: Sequence[int], dtype: torch.dtype) -> Tensor:
         """The first numbers of the buffer, which the tensor does not keep from going back."""
         return self._held()[: math.prod(shape) * dtype.itemsize].view(dtype).view(*shape)
+
+    def lent(self, shape: Sequence[int] | None = None) -> Tensor:
+        """An uninitialized tensor, of all the numbers unless a shape is given, that holds on to the lease."""
+        array: Any = _Array(self, (self._count,) if shape is None else shape, self._dtype)
+        return torch.from_numpy(np.asarray(array))
 
     def _held(self) -> Tensor:
         if self.buffer is None:
@@ -61,20 +66,19 @@ class Lease:
 class _Array:
     """Lends a lease's buffer to NumPy, which holds on to it for as long as it is looked at."""
 
-    def __init__(self, shape: tuple[int, ...], dtype: torch.dtype) -> None:
-        self.lease = Lease(math.prod(shape), dtype)
+    def __init__(self, lease: Lease, shape: Sequence[int], dtype: torch.dtype) -> None:
+        self.lease = lease
         self.__array_interface__ = {
-            "data": (self.lease.address, False), "shape": shape, "typestr": _TYPES[dtype], "version": 3,
+            "data": (lease.data_ptr(), False), "shape": tuple(shape), "typestr": _TYPES[dtype], "version": 3,
         }  # fmt: skip
 
 
 def empty(shape: Sequence[int], like: Tensor) -> Tensor:
     """An uninitialized tensor of this shape, and the dtype of `like`, in a buffer of the workspace if it is large."""
-    shape = tuple(shape)
-    if math.prod(shape) * like.element_size() < _SMALLEST:
+    count = math.prod(shape)
+    if count * like.element_size() < _SMALLEST:
         return like.new_empty(shape)
-    lent: Any = _Array(shape, like.dtype)
-    return torch.from_numpy(np.asarray(lent))
+    return Lease(count, like.dtype).lent(shape)
 
 
 def _take(size: int) -> Tensor:
