@@ -7,12 +7,12 @@ import json
 import statistics
 import sys
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
 from . import cases, growth, machine, memory, plot, precision, report, shapes
-from .contest import Arena, Contender, Environment, Result, Settings, Turns
+from .contest import Arena, Contender, Environment, Result, Settings, Step, Turns
 from .process import WorkerError
 from .report import Table
 
@@ -28,6 +28,10 @@ NAMES = ("stock", "ragged", "layers", "cells", "memory", "inference", "shapes", 
 
 #: Run only where they are named: they take minutes, and have tables of their own.
 BY_NAME = ("shapes", "growth", "precision")
+
+FLOOR = (
+    "products at that peak, and the elementwise part as fast as by itself in the nearest cache, in turns with everyone"
+)
 
 
 def _arguments(given: Sequence[str] | None) -> argparse.Namespace:
@@ -66,6 +70,19 @@ def _multiply_adds(library: Path | None, threads: int) -> Contender | None:
     return Contender("multiply-adds", "benchmarks.machine:MultiplyAdds", {"library": str(library), "threads": threads})
 
 
+def _elementwise(library: Path | None, threads: int) -> Callable[[Step], Contender] | None:
+    """Who measures the elementwise part of steps, by the library of `machine.build_steps`."""
+    if library is None:
+        return None
+
+    def contender(step: Step) -> Contender:
+        options = {"cell": step.cell, "units": step.units, "training": step.training}
+        given = {"library": str(library), "threads": threads, **options}
+        return Contender("elementwise part", "benchmarks.machine:Steps", given)
+
+    return contender
+
+
 def _peak(results: Sequence[Result], measurer: Contender | None, how: str) -> str:
     """The peak in all rounds of everything, and how it was measured; or why it was not."""
     peaks = [peak / 1e9 for result in results for peak in result.peaks]
@@ -89,6 +106,7 @@ def _place(arena: Arena, start: dict[str, str], how: str, results: Sequence[Resu
     return {
         **start,
         "multiply-add peak": _peak(results, arena.peak, how),
+        **({"floor": FLOOR} if any(result.alone for result in results) else {}),
         "versions": told,
         **({"rounds": f"{rounds}, taking turns"} if turns else {}),
     }
@@ -112,13 +130,17 @@ def main(given: Sequence[str] | None = None) -> int:
     footprints: list[memory.Footprint] = []
     with tempfile.TemporaryDirectory() as folder:
         library, how = machine.build_peak(Path(folder))
-        with Arena(settings, _tell, peak=_multiply_adds(library, arguments.threads)) as arena:
+        held = {case: TIMED[case](arguments.quick) for case in wanted if case in TIMED}
+        stepping = {one.step.cell: None for case in held.values() for one in case if one.step}
+        steps = machine.build_steps(Path(folder), stepping) if stepping else None
+        peak, alone = _multiply_adds(library, arguments.threads), _elementwise(steps, arguments.threads)
+        with Arena(settings, _tell, peak=peak, alone=alone) as arena:
             for case in wanted:
                 if case == "memory":
                     footprints = memory.footprints(arena, arguments.quick)
                     tables.append(report.memory("Memory of training one layer (input size H)", footprints))
                 else:
-                    results[case] = [arena.hold(comparison) for comparison in TIMED[case](arguments.quick)]
+                    results[case] = [arena.hold(comparison) for comparison in held[case]]
                     tables += _tables(case, results[case], arguments.quick)
                     arena.clear()
             everything = [result for case in results.values() for result in case]

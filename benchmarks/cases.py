@@ -8,7 +8,7 @@ from typing import Any
 
 from ostinato.cells import CELLS
 
-from .contest import Comparison, Contender, Target, Turns
+from .contest import Comparison, Contender, Step, Target, Turns
 from .problems import GATES, review_lengths
 
 #: Whose layers are compared, and with whose.
@@ -122,6 +122,7 @@ def ragged(quick: bool) -> list[Comparison]:
             },
             steps=400,
             flops=layer_flops(packed),
+            step=elementwise(packed),
             targets={
                 **dict.fromkeys([padded, *KERAS_BACKENDS.values()], Target(6, claim)),
                 "PyTorch packed": Target(20, "Ragged bidirectional LSTM(64), against packed PyTorch"),
@@ -142,6 +143,17 @@ def layer_flops(options: Mapping[str, Any]) -> float:
     inputs = [options["input_size"], *[ways * units] * (options.get("layers", 1) - 1)]
     forward = 2.0 * tokens * ways * GATES[options["kind"]] * units * sum(width + units for width in inputs)
     return float(forward * (3 if options.get("training", True) else 1))
+
+
+#: The cell that a module of `torch.nn` is a layer of.
+CELL_OF = {"LSTM": "lstm", "GRU": "gru", "RNN": "elman"}
+
+
+def elementwise(options: Mapping[str, Any]) -> Step:
+    """The elementwise part of one layer's training step; `options` are those of `with_torch.Layer`."""
+    tokens = sum(options.get("lengths") or [options["steps"] * options["batch"]])
+    ways = 1 + options.get("bidirectional", False)
+    return Step(CELL_OF[options["kind"]], options["hidden_size"], tokens * ways)
 
 
 def on_one_thread(name: str) -> str:
@@ -204,7 +216,7 @@ def layers(quick: bool) -> list[Comparison]:
                 options |= {"lengths": lengths, "packed": True}
             title = f"{kind}{' packed' * packed} T={steps} B={batch} H={units}"
             targets, part = ({}, None) if packed else layer_target(kind, units)
-            comparisons.append(replace(layer(title, options, targets), part=part))
+            comparisons.append(replace(layer(title, options, targets), part=part, step=elementwise(options)))
     return comparisons
 
 
@@ -281,6 +293,7 @@ def cells(quick: bool) -> list[Comparison]:
                 targets,
                 {plain: Target(1.3, "Time of an operation of any cell, against plain LSTM (the most)")},
                 CELL_TURNS,
+                step=Step(name, units, batch * steps),
             )
         )
     return comparisons

@@ -82,6 +82,23 @@ class Target:
 
 
 @dataclass(frozen=True)
+class Step:
+    """The elementwise part of steps, all but their products.
+
+    Attributes:
+        cell: whose steps.
+        units: H.
+        count: how many steps of single rows one run has.
+        training: forward and backward; False is the forward alone, keeping nothing.
+    """
+
+    cell: str
+    units: int
+    count: int
+    training: bool = True
+
+
+@dataclass(frozen=True)
 class Comparison:
     """The same work by several contenders.
 
@@ -95,6 +112,7 @@ class Comparison:
         efforts: how many times as long as a contender's an operation of ours may take, by the contender's name.
         turns: None is those of the settings.
         part: of the multiply-add peak that ours shall reach.
+        step: the elementwise part of ours, which is then measured by itself.
     """
 
     title: str
@@ -106,6 +124,7 @@ class Comparison:
     efforts: Mapping[str, Target] = field(default_factory=dict)
     turns: Turns | None = None
     part: Target | None = None
+    step: Step | None = None
 
 
 Status = Literal["timed", "missing", "withheld", "wrong", "failed"]
@@ -138,11 +157,13 @@ class Result:
 
     Attributes:
         peaks: operations a second that all processors reach in float, one entry a round; empty if not measured.
+        alone: seconds of the elementwise part of a step by itself, likewise.
     """
 
     comparison: Comparison
     outcomes: list[Outcome]
     peaks: list[float] = field(default_factory=list)
+    alone: list[float] = field(default_factory=list)
 
     def __getitem__(self, name: str) -> Outcome:
         return next(outcome for outcome in self.outcomes if outcome.contender.name == name)
@@ -172,6 +193,27 @@ class Result:
         was not measured."""
         found = self._at_peak(self.outcomes[0].contender, name)
         return statistics.median(found) if found else None
+
+    def at_floor(self, name: str) -> float | None:
+        """How many times as fast as `name` ours would be with its products at the peak and its elementwise part as fast
+        as by itself, in the median of the rounds; None where one of them was not measured."""
+        found = zip(self._floors(), self[name].seconds, strict=False)
+        ratios = [other / floor for floor, other in found]
+        return statistics.median(ratios) if ratios else None
+
+    def effort_at_floor(self, name: str) -> float | None:
+        """How many times as long as one of `name` an operation of ours would take so; None likewise."""
+        mine, theirs, ratio = (
+            self._flops(self.outcomes[0].contender),
+            self._flops(self[name].contender),
+            self.at_floor(name),
+        )
+        return theirs / (mine * ratio) if mine and theirs and ratio else None
+
+    def _floors(self) -> list[float]:
+        """The seconds of our products at the peak and of our elementwise part by itself, one entry a round."""
+        flops = self._flops(self.outcomes[0].contender)
+        return [flops / peak + alone for peak, alone in zip(self.peaks, self.alone, strict=False)] if flops else []
 
     def _flops(self, contender: Contender) -> float | None:
         return contender.flops or self.comparison.flops
@@ -264,6 +306,7 @@ class Arena:
         start: makes a worker (`Process`).
         peak: whose step is one operation at the machine's peak. It takes turns with everyone where operations are
             counted, as the peak itself changes with what else the machine does.
+        alone: who measures the elementwise part of steps; takes turns likewise.
     """
 
     def __init__(
@@ -272,10 +315,12 @@ class Arena:
         tell: Callable[[str], None] = lambda line: None,
         start: Callable[..., Any] = Process,
         peak: Contender | None = None,
+        alone: Callable[[Step], Contender] | None = None,
     ) -> None:
         self.settings = settings
         self.tell = tell
         self.peak = peak
+        self.alone = alone
         self.versions: dict[str, dict[str, str]] = {}
         self._start = start
         self._workers: dict[str, Any] = {}
@@ -306,20 +351,23 @@ class Arena:
         if any(outcome.contender.ours and outcome.status != "timed" for outcome in outcomes):
             return _untimed(result)
         admitted = {o.contender.name: o for o in outcomes if o.status == "timed"}
-        peak = self._peak() if comparison.flops and admitted else {}
+        beside = self._beside(comparison) if comparison.flops and admitted else {}
         while admitted:
-            clocks = {**peak, **{name: self._clock(outcome.contender) for name, outcome in admitted.items()}}
+            clocks = {**beside, **{name: self._clock(outcome.contender) for name, outcome in admitted.items()}}
             try:
                 timed = take_turns(clocks, comparison.turns or self.settings.turns)
             except _BrokenError as broken:
-                if broken.name in peak:
-                    peak = self._no_peak(broken)
+                if beside.pop(broken.name, None):
+                    self._without(broken.name, broken)
                     continue
                 outcome = admitted.pop(broken.name)
                 outcome.status, outcome.note = "failed", f"failed: {broken}"
                 continue
-            for name in peak:
-                result.peaks = [1 / seconds for seconds in timed.pop(name)]
+            measured = {name: timed.pop(name) for name in beside}
+            if self.peak:
+                result.peaks = [1 / seconds for seconds in measured.pop(self.peak.name, [])]
+            for seconds in measured.values():
+                result.alone = [comparison.step.count * one for one in seconds] if comparison.step else []
             for name, seconds in timed.items():
                 admitted[name].seconds = seconds
             break
@@ -369,21 +417,23 @@ class Arena:
             return Outcome(contender, "wrong", error=error, note=note)
         return Outcome(contender, error=error, note=f"ran on the {served}" if served else "")
 
-    def _peak(self) -> dict[str, Callable[[int], float]]:
-        """The clock of the peak, for which a quarter of a turn is long enough, by its name; empty without one."""
-        if self.peak is None:
-            return {}
-        try:
-            self.build(self.peak)
-        except WorkerError as broken:
-            return self._no_peak(broken)
-        clock = self._clock(self.peak)
-        return {self.peak.name: lambda runs: clock(max(1, runs // 4))}
+    def _beside(self, comparison: Comparison) -> dict[str, Callable[[int], float]]:
+        """By name the clocks of the peak and of the elementwise part, for which a quarter of a turn is long enough."""
+        asked = [self.peak, self.alone(comparison.step) if self.alone and comparison.step else None]
+        return {one.name: clock for one in asked if one and (clock := self._measurer(one))}
 
-    def _no_peak(self, broken: Exception) -> dict[str, Callable[[int], float]]:
-        """Go on without the peak, and tell it."""
-        self.tell(f"the peak is not measured, it failed: {broken}")
-        return {}
+    def _measurer(self, contender: Contender) -> Callable[[int], float] | None:
+        try:
+            self.build(contender)
+        except WorkerError as broken:
+            self._without(contender.name, broken)
+            return None
+        clock = self._clock(contender)
+        return lambda runs: clock(max(1, runs // 4))
+
+    def _without(self, name: str, broken: Exception) -> None:
+        """Tell that the peak, or the elementwise part, goes unmeasured."""
+        self.tell(f"not measured: {name}, it failed: {broken}")
 
     def _clock(self, contender: Contender) -> Callable[[int], float]:
         def clock(runs: int) -> float:

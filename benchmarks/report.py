@@ -105,9 +105,11 @@ def tall(result: Result) -> Table:
 
 
 def wide(title: str, results: Sequence[Result]) -> Table:
-    """Many comparisons of the same two contenders, a row for each; the ratio beside what it would be at the peak."""
+    """Many comparisons of the same two contenders, a row for each; the ratio beside what it would be at the peak, and
+    at the floor where that was measured."""
     ours, peer = names = [outcome.contender.name for outcome in results[0].outcomes][:2]
-    header = [""] + [f"{name} ms" for name in names] + ["ratio", "target", "at the peak"]
+    floor = ["at the floor"] if any(result.alone for result in results) else []
+    header = [""] + [f"{name} ms" for name in names] + ["ratio", "target", "at the peak", *floor]
     header += [f"{name} GFLOP/s" for name in names] + ["of peak", "error", "note"]
     rows = []
     for result in results:
@@ -118,6 +120,7 @@ def wide(title: str, results: Sequence[Result]) -> Table:
                 times(result.ratio(peer)),
                 _target(result, peer),
                 times(result.at_peak(peer)),
+                *(times(result.at_floor(peer)) for _ in floor),
                 *(_gflops(result.rate(name)) for name in names),
                 of_peak(result.of_peak(ours)),
                 error(result[ours]),
@@ -129,14 +132,14 @@ def wide(title: str, results: Sequence[Result]) -> Table:
 
 def cells(title: str, results: Sequence[Result]) -> Table:
     """Many comparisons, a row for each: our time an operation beside a yardstick's, and the times of all peers that
-    take part in any, with what our ratio to them would be at the peak."""
+    take part in any, with what these would be at the floor."""
     yardsticks = list(dict.fromkeys(name for result in results for name in result.comparison.efforts))
     peers = list(dict.fromkeys(name for result in results for name in result.comparison.targets))
     header = ["", "ms", "GFLOP/s", "of peak"]
     for name in yardsticks:
-        header += [f"an operation / {name}", "target"]
+        header += [f"an operation / {name}", "target", "at the floor"]
     for name in peers:
-        header += [f"{name} ms", "ratio", "target", f"{name} at the peak"]
+        header += [f"{name} ms", "ratio", "target", "at the peak", "at the floor"]
     rows = []
     for result in results:
         ours, comparison = result.outcomes[0], result.comparison
@@ -144,13 +147,16 @@ def cells(title: str, results: Sequence[Result]) -> Table:
         row = [comparison.title, ms(ours.median), _gflops(result.rate(mine)), of_peak(result.of_peak(mine))]
         for name in yardsticks:
             aim = comparison.efforts.get(name)
-            row += [times(result.effort(name)), f"<= {aim.ratio:g}"] if aim else ["", ""]
+            found = (
+                [times(result.effort(name)), f"<= {aim.ratio:g}", times(result.effort_at_floor(name))] if aim else []
+            )
+            row += found or [""] * 3
         for name in peers:
             if name not in comparison.targets:
-                row += [""] * 4
+                row += [""] * 5
                 continue
             row += [ms(result[name].median), times(result.ratio(name)), _target(result, name)]
-            row.append(times(result.at_peak(name)))
+            row += [times(result.at_peak(name)), times(result.at_floor(name))]
         rows.append([*row, error(ours), notes(result)])
     return Table(title, [*header, "error", "note"], rows)
 
@@ -167,25 +173,26 @@ def memory(title: str, footprints: Sequence[Footprint]) -> Table:
 
 def headline(results: Sequence[Result]) -> Table:
     """Each aim and the ratio that is farthest from it, of all comparisons and contenders that it speaks of, beside what
-    that ratio would be at the peak."""
-    found: dict[tuple[str, Target], list[tuple[float | None, float | None]]] = {}
+    that ratio would be at the peak and at the floor."""
+    found: dict[tuple[str, Target], list[tuple[float | None, float | None, float | None]]] = {}
     for result in results:
         comparison = result.comparison
         ours = [outcome.contender.name for outcome in result.outcomes if outcome.contender.ours]
         for name, target in comparison.targets.items():
-            measured = [(result.ratio(name, mine), result.at_peak(name)) for mine in ours]
+            measured = [(result.ratio(name, mine), result.at_peak(name), result.at_floor(name)) for mine in ours]
             found.setdefault((">=", target), []).extend(measured)
         for name, target in comparison.efforts.items():
-            found.setdefault(("<=", target), []).append((result.effort(name), None))
+            found.setdefault(("<=", target), []).append((result.effort(name), None, result.effort_at_floor(name)))
         if comparison.part:
-            found.setdefault((">=", comparison.part), []).append((result.of_peak(ours[0]), 1.0))
+            found.setdefault((">=", comparison.part), []).append((result.of_peak(ours[0]), 1.0, None))
     rows = []
     for (sign, target), ratios in found.items():
-        known = [(ratio, bound) for ratio, bound in ratios if ratio is not None]
-        farthest, bound = (min if sign == ">=" else max)(known, key=itemgetter(0), default=(None, None))
+        known = [one for one in ratios if one[0] is not None]
+        nothing = None, None, None
+        farthest, peak, floor = (min if sign == ">=" else max)(known, key=itemgetter(0), default=nothing)
         absent = f"{len(ratios) - len(known)} of {len(ratios)} not measured" if len(known) < len(ratios) else ""
-        rows.append([target.claim, times(farthest), f"{sign} {target.ratio:g}", times(bound), absent])
-    header = ["", "measured", "target", "at the peak", "note"]
+        rows.append([target.claim, times(farthest), f"{sign} {target.ratio:g}", times(peak), times(floor), absent])
+    header = ["", "measured", "target", "at the peak", "at the floor", "note"]
     return Table("Times as fast, the least of all measured", header, rows)
 
 
@@ -197,6 +204,7 @@ def as_json(results: Mapping[str, Sequence[Result]]) -> dict[str, Any]:
                 "title": result.comparison.title,
                 "flops": result.comparison.flops,
                 "peaks": result.peaks,
+                "alone": result.alone,
                 "contenders": [
                     {
                         "name": outcome.contender.name,

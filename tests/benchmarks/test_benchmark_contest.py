@@ -12,7 +12,18 @@ from typing import Any
 import numpy as np
 import pytest
 from benchmarks import contest, machine
-from benchmarks.contest import Arena, Comparison, Contender, Outcome, Result, Settings, Turns, difference, take_turns
+from benchmarks.contest import (
+    Arena,
+    Comparison,
+    Contender,
+    Outcome,
+    Result,
+    Settings,
+    Step,
+    Turns,
+    difference,
+    take_turns,
+)
 from benchmarks.process import Process, WorkerError
 
 FAKE = "tests.benchmarks.fakes:Fake"
@@ -160,6 +171,13 @@ class TestResult:
         result.peaks = []
         assert (result.of_peak("ours"), result.at_peak("ours")) == (None, None)
         assert self.result().of_peak("ours") is None
+
+    def test_at_the_floor_the_elementwise_part_comes_on_top(self) -> None:
+        result = self.beside_the_peak(peer=12.0)
+        assert (result.at_floor("peer"), result.effort_at_floor("peer")) == (None, None)
+        result.alone = [0.5, 0.5, 10.0]
+        assert result.at_floor("peer") == 2.0  # of 4 / (1/2 + 1/2), 2 / (1/2 + 1/2), 8 / (6 + 10)
+        assert result.effort_at_floor("peer") == 1.0  # twice as fast, and half as many operations
 
 
 class TestArena:
@@ -312,7 +330,7 @@ class TestPeak:
     ) -> None:
         result = opened(breaks=at).hold(self.work())
         _, said = told
-        assert said.startswith("the peak is not measured, it failed: ")
+        assert said.startswith("not measured: peak, it failed: ")
         assert ("ended with status 3" if "exit" in at else f"broke at {at}") in said
         assert (result.peaks, result.of_peak("ours"), result.red) == ([], None, False)
         assert [len(outcome.seconds) for outcome in result.outcomes] == [3, 3]
@@ -337,6 +355,32 @@ class TestPeak:
         with Arena(Settings(Turns(2, 0.01, 0.0), threads=1), peak=peak) as arena:
             assert min(arena.hold(self.work()).peaks) > 1e8
 
+    def test_the_elementwise_part_is_measured_beside_it(self, told: list[str]) -> None:
+        asked = []
+
+        def alone(step: Step) -> Contender:
+            asked.append(step)
+            return contender("part", breaks="run" if step.count == 3 else "")
+
+        with Arena(Settings(Turns(3, 0.001), threads=1), told.append, peak=contender("peak"), alone=alone) as arena:
+            steps = [Step("lstm", 8, count) for count in (2, 3)]
+            found = [arena.hold(replace(self.work(), step=step)) for step in steps]
+            assert asked == steps
+            assert [(len(one.peaks), len(one.alone)) for one in found] == [(3, 3), (3, 0)]
+            assert arena.hold(self.work()).alone == []
+        assert told[2].startswith("not measured: part, it failed: ")
+
+    @pytest.mark.parametrize("training", [False, True])
+    def test_the_elementwise_part_is_that_of_the_cell(self, tmp_path: Path, training: bool) -> None:
+        library = machine.build_steps(tmp_path, ["elman", "lstm"])
+        if library is None:
+            pytest.skip("there is no C++ compiler here")
+        subject = machine.Steps(str(library), "lstm", units=40, training=training, threads=2)
+        half = 1 / (1 + math.exp(-0.5))  # of products that are all 1/2, the state settles down
+        cell = half * math.tanh(0.5) / (1 - half)
+        assert subject.run(1) == pytest.approx(2 * half * math.tanh(cell), rel=1e-5)
+        assert subject.steps_per_run % (2 * subject.REPEATS) == 0
+
     @pytest.mark.parametrize("compiler", ["", "false"])
     def test_without_a_library_it_is_said_why(
         self, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, compiler: str
@@ -346,6 +390,7 @@ class TestPeak:
             monkeypatch.setenv("PATH", str(tmp_path))
         why = "false could not compile peak.cpp" if compiler else "there is no C++ compiler here"
         assert machine.build_peak(tmp_path) == (None, f"not measured: {why}")
+        assert machine.build_steps(tmp_path, ["lstm"]) is None
 
 
 class TestProcess:

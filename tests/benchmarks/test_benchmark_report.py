@@ -104,8 +104,8 @@ def test_headline_is_the_least_of_all() -> None:
         [result(1, 4, target=aim), result(1, 2.5, target=aim), result(1, None, target=aim), result(1, 7, target=other)]
     )
     assert table.rows == [
-        ["all shapes", "2.50", ">= 3", "-", "1 of 3 not measured"],
-        ["another", "7.00", ">= 2", "-", ""],
+        ["all shapes", "2.50", ">= 3", "-", "-", "1 of 3 not measured"],
+        ["another", "7.00", ">= 2", "-", "-", ""],
     ]
 
 
@@ -114,9 +114,10 @@ def test_headline_has_the_bound_of_the_least_and_the_part_of_the_peak() -> None:
     results = [result(1, 4, target=aim, peaks=[4e9]), result(1, 2, target=aim, peaks=[3e9])]
     for one in results:
         one.comparison = replace(one.comparison, part=part)
+    results[1].alone = [1 / 3]
     assert report.headline(results).rows == [
-        ["fast", "2.00", ">= 3", "3.00", ""],
-        ["near the peak", "0.50", ">= 0.65", "1.00", ""],
+        ["fast", "2.00", ">= 3", "3.00", "2.00", ""],
+        ["near the peak", "0.50", ">= 0.65", "1.00", "-", ""],
     ]
 
 
@@ -139,16 +140,16 @@ def test_cells_have_the_time_of_an_operation_and_every_peer() -> None:
     table = report.cells("Cells", [effort(0.01, 0.01, 0.09), effort(0.01, 0.02, None)])
     assert cells(table, 0) == {
         "": "cell", "ms": "10", "GFLOP/s": "200", "of peak": "50%", "an operation / plain": "2.00", "target": ">= 8",
-        "peer ms": "90", "ratio": "9.00", "peer at the peak": "18.00", "error": "2e-07", "note": "",
+        "peer ms": "90", "ratio": "9.00", "at the peak": "18.00", "at the floor": "-", "error": "2e-07", "note": "",
     }  # fmt: skip
     assert list(table.header).count("target") == 2
     assert cells(table, 1)["an operation / plain"] == "1.00"
-    assert [cells(table, 1)[column] for column in ("peer ms", "ratio", "peer at the peak")] == [""] * 3
+    assert [cells(table, 1)[column] for column in ("peer ms", "ratio", "at the peak")] == [""] * 3
 
 
 def test_headline_is_the_most_effort_of_all() -> None:
     results = [effort(0.01, 0.01, None), effort(0.01, 0.02, None), effort(None, 0.02, None)]
-    assert report.headline(results).rows == [["as cheap", "2.00", "<= 1.3", "-", "1 of 3 not measured"]]
+    assert report.headline(results).rows == [["as cheap", "2.00", "<= 1.3", "-", "-", "1 of 3 not measured"]]
 
 
 def test_memory_says_megabytes() -> None:
