@@ -138,7 +138,7 @@ def _tokens(output: Tensor | PackedSequence, mask: Tensor | None, batch_first: b
         if mask is not None:
             raise ValueError("a mask was given with a packed output, which has no other steps than those that count")
         sizes = output.batch_sizes
-        first, rows = sizes.cumsum(0) - sizes, torch.arange(int(sizes[0]))
+        first, rows = sizes.cumsum(0) - sizes, torch.arange(int(sizes[0]), device="cpu")
         both = rows < sizes[1:].unsqueeze(1)
         earlier, later = ((one.unsqueeze(1) + rows)[both] for one in (first[:-1], first[1:]))
         return output.data, output.data[earlier], output.data[later]

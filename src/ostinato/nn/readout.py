@@ -105,12 +105,14 @@ class EchoStateNetwork:
         passed_on = {
             name: value for name, value in self.get_params().items() if name not in ("units", "washout", "ridge")
         }
-        self.reservoir_ = EchoState(inputs.shape[-1], self.units, batch_first=True, dtype=torch.float64, **passed_on)
+        self.reservoir_ = EchoState(
+            inputs.shape[-1], self.units, batch_first=True, dtype=torch.float64, device="cpu", **passed_on
+        )
         self._single, self._as_tensors = single, isinstance(X, Tensor)
         features, state = self._features(inputs)
         rows, wanted = features[:, self.washout :].flatten(0, 1), targets[:, self.washout :].flatten(0, 1)
         # least squares on the rows and the penalty's: the normal equations would square the condition number
-        penalty = self.ridge**0.5 * torch.eye(rows.shape[1], dtype=torch.float64)
+        penalty = self.ridge**0.5 * torch.eye(rows.shape[1], dtype=torch.float64, device="cpu")
         stacked = torch.cat([rows, penalty]), torch.cat([wanted, wanted.new_zeros(len(penalty), wanted.shape[1])])
         self.readout_ = torch.linalg.lstsq(*stacked, driver="gelsd").solution.T
         self._end = features[-1, -1], state[:, -1:]
@@ -206,7 +208,7 @@ class EchoStateNetwork:
 
 def _tensor(data: Any) -> Tensor:
     """Numbers in float64, of arrays, tensors, tables and lists."""
-    given = torch.as_tensor(data.to_numpy() if hasattr(data, "to_numpy") else data, dtype=torch.float64)
+    given = torch.as_tensor(data.to_numpy() if hasattr(data, "to_numpy") else data, dtype=torch.float64, device="cpu")
     if not bool(given.isfinite().all()):
         raise ValueError("the data hold values that are not finite; a reservoir would never forget them")
     return given

@@ -293,7 +293,7 @@ class Structure:
         """(H, 2): the first entry that each unit reads through U, and the one behind the last."""
         H = self.units
         k = H // (self.heads * self.modules)
-        first = torch.arange(H) // k * k
+        first = torch.arange(H, device="cpu") // k * k
         last = first + k if self.cell.blocks == "heads" else torch.full_like(first, H)
         return torch.stack([first, last], 1)
 

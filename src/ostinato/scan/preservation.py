@@ -114,20 +114,20 @@ def _by_token(sequence: Tensor) -> Tensor:
 def _pairs(request: Request, direction: int) -> tuple[Tensor, Tensor]:
     """The tokens of all steps that run after another one of their row, and the tokens of those others."""
     T, B = request.steps, request.batch
-    step, row = torch.arange(T).unsqueeze(1).expand(T, B), torch.arange(B)
+    step, row = torch.arange(T, device="cpu").unsqueeze(1).expand(T, B), torch.arange(B, device="cpu")
     if request.batch_sizes is not None:
         runs = row < request.batch_sizes.unsqueeze(1)
         token = (request.batch_sizes.cumsum(0) - request.batch_sizes).unsqueeze(1) + row
     else:
         token = step * B + row if request.layout == "time" else row * T + step
-        runs = torch.ones(T, B, dtype=torch.bool)
+        runs = torch.ones(T, B, dtype=torch.bool, device="cpu")
         if request.lengths is not None:
             runs = (step if request.padded == "right" else T - 1 - step) < request.lengths
         if request.mask is not None:
             runs = request.mask.T.cpu()
     if request.reverse[direction]:
         step, token, runs = step.flip(0), token.flip(0), runs.flip(0)
-    latest = torch.where(runs, torch.arange(T).unsqueeze(1), -1).cummax(0).values
+    latest = torch.where(runs, torch.arange(T, device="cpu").unsqueeze(1), -1).cummax(0).values
     before = torch.cat([latest.new_full((1, B), -1), latest[:-1]])
     follows = runs & (before >= 0)
     before = before.clamp(min=0)

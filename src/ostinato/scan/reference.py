@@ -262,7 +262,7 @@ def run(request: Request) -> tuple[tuple[Tensor, ...], tuple[Tensor, ...]]:
     sequences = [[_by_time(request, one) for one in given] for given in request.sequences]
     mask = request.mask.T if request.mask is not None else None
     if request.lengths is not None:
-        steps = torch.arange(request.steps).unsqueeze(1)
+        steps = torch.arange(request.steps, device="cpu").unsqueeze(1)
         mask = (steps if request.padded == "right" else steps.flip(0)) < request.lengths
     if mask is not None:
         mask = mask.to(x.device)

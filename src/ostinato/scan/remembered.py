@@ -20,7 +20,7 @@ _CHECKED: dict[Hashable, Request] = {}
 _MOST_CHECKED = 512
 
 _PLAIN = {type(None), bool, int, float, str}
-_NOTHING = torch.empty(0)
+_NOTHING = torch.empty(0, device="cpu")
 _Check = TypeVar("_Check", bound="Callable[..., Request]")
 
 

@@ -285,7 +285,7 @@ def _check_sequences(
 
 
 def _check_lengths(lengths: Sequence[int] | Tensor, steps: int, batch: int) -> Tensor:
-    given = torch.as_tensor(lengths)
+    given = lengths if isinstance(lengths, Tensor) else torch.as_tensor(lengths, device="cpu")
     if given.shape != (batch,):
         raise ValueError(f"lengths has the shape {tuple(given.shape)}; expected one a row, ({batch},)")
     if given.dtype.is_floating_point and batch:
@@ -339,7 +339,7 @@ def _check_running(
     if sum(given is not None for given in (lengths, batch_sizes, mask)) > 1:
         raise ValueError("got several of lengths, mask and batch_sizes; give lengths or mask, not both")
     if batch_sizes is not None:
-        return (batch_sizes.unsqueeze(1) > torch.arange(batch)).sum(0), "right", None
+        return (batch_sizes.unsqueeze(1) > torch.arange(batch, device="cpu")).sum(0), "right", None
     if mask is not None:
         if tuple(mask.shape) != (batch, steps):
             raise ValueError(f"mask has the shape {tuple(mask.shape)}; expected (batch, steps) = ({batch}, {steps})")

@@ -64,7 +64,7 @@ def reservoir(
 def _has_cycle(reads: Tensor) -> bool:
     """Whether a signal can come back to its unit. The eigenvalues of a matrix without cycle, all 0, are computed as
     numbers far above the rounding error, so they cannot tell."""
-    alive = torch.ones(len(reads), dtype=torch.bool)
+    alive = torch.ones(len(reads), dtype=torch.bool, device="cpu")
     while True:
         fed = alive & reads[:, alive].any(1)
         if torch.equal(fed, alive):

@@ -31,7 +31,7 @@ class Layers:
     """
 
     def __init__(self, batch: int, input_size: int, dtype: torch.dtype) -> None:
-        self.below = self.input = torch.zeros(batch, 1, input_size, dtype=dtype)
+        self.below = self.input = torch.zeros(batch, 1, input_size, dtype=dtype, device="cpu")
         self.states: dict[str, Tensor] = {}
         self.counts = False
         self._stages: list[Callable[[Any], None]] = []

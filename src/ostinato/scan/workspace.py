@@ -86,7 +86,7 @@ def _take(size: int) -> Tensor:
     for _, buffer in sorted(fitting, key=itemgetter(0)):
         if _free.pop(id(buffer), None) is not None:
             return buffer
-    return torch.empty(size, dtype=torch.uint8)
+    return torch.empty(size, dtype=torch.uint8, device="cpu")
 
 
 def _give(buffer: Tensor) -> None:
