@@ -139,6 +139,14 @@ def test_copies_have_weights_of_their_own(kind: str, copied: Callable[[Any], Any
 
 
 @pytest.mark.parametrize("kind", ["LSTM", "peephole"])
+def test_what_is_pickled_does_not_tell_whether_a_module_has_run(kind: str) -> None:
+    module = _made(kind)
+    before = pickle.dumps(module)
+    module(_input())
+    assert pickle.dumps(module) == before
+
+
+@pytest.mark.parametrize("kind", ["LSTM", "peephole"])
 def test_what_is_said_outside_of_the_module(kind: str) -> None:
     module, x = _made(kind), _input()
     module(x)
@@ -160,7 +168,11 @@ def test_nothing_of_a_call_is_held(kind: str) -> None:
     others = {name: one.detach().clone().requires_grad_() for name, one in module.named_parameters()}
     torch.func.functional_call(module, others, x)
     held += map(weakref.ref, others.values())
-    del x, y, others
+    with torch.no_grad():
+        fixed = {name: one.detach().clone() for name, one in module.named_parameters()}
+        torch.func.functional_call(module, fixed, x)
+    held += map(weakref.ref, fixed.values())
+    del x, y, others, fixed
     gc.collect()
     assert not any(ref() is not None for ref in held)
 

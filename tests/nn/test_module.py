@@ -10,7 +10,11 @@ from typing import Any
 
 import pytest
 import torch
+import torch._dynamo
 from torch import Tensor
+from torch._subclasses.fake_tensor import FakeTensor, FakeTensorMode
+from torch.fx.experimental.proxy_tensor import make_fx
+from torch.nn.utils.rnn import pack_padded_sequence
 
 from ostinato import nn, scan
 from ostinato.scan import _engine, watch
@@ -260,3 +264,58 @@ def test_under_autocast_products_are_those_of_bfloat16(name: str) -> None:
     torch.testing.assert_close(y, exact, atol=0.02, rtol=0.0)
     with torch.autocast("cpu", torch.float16):
         assert torch.equal(module(x)[0], exact)
+
+
+@pytest.mark.parametrize("kind", ["LSTM", "PeepholeLSTM", "Clockwork", "SLSTM", "DepthGatedLSTM"])
+@pytest.mark.parametrize("backend", ["cpu", "reference"])
+def test_another_default_device(kind: str, backend: str) -> None:
+    """It is for new tensors of the user, and not for those that a module needs in between."""
+    module = getattr(nn, kind)(4, 4, 2, bidirectional=True, backend=backend)
+    x = torch.randn(6, 3, 4)
+    rows = pack_padded_sequence(x, torch.tensor([3, 6, 1]), enforce_sorted=False)
+
+    def results() -> list[Tensor]:
+        given = x.clone().requires_grad_()
+        y = module(given)[0]
+        return [y.detach(), module(rows)[0].data.detach(), *torch.autograd.grad(y.sum(), given)]
+
+    expected = results()
+    scan.release_workspace()
+    with torch.device("meta"):
+        found = results()
+        if backend == "cpu":
+            getattr(nn, kind)(4, 4, device="cpu").stream()
+    assert all(map(torch.equal, found, expected))
+
+
+@pytest.mark.parametrize("kind", ["LSTM", "GRU", "PeepholeLSTM"])
+def test_what_writes_operations_down_sees_operations(kind: str) -> None:
+    module, x = getattr(nn, kind)(4, 4), torch.randn(3, 2, 4)
+    graph = make_fx(lambda given: module(given)[0])(x)
+    other = torch.randn(3, 2, 4)
+    torch.testing.assert_close(graph(other), module(other)[0])
+    with FakeTensorMode(allow_non_fake_inputs=True):
+        assert isinstance(module(x)[0], FakeTensor)
+
+
+@pytest.mark.parametrize("kind", ["LSTM", "GRU", "PeepholeLSTM"])
+def test_zeros_without_memory(kind: str) -> None:
+    module = getattr(nn, kind)(4, 4)
+    assert torch.equal(module(torch._efficientzerotensor((3, 2, 4)))[0], module(torch.zeros(3, 2, 4))[0])
+
+
+@pytest.mark.filterwarnings("ignore")
+@pytest.mark.parametrize("kind", ["LSTM", "PeepholeLSTM"])
+def test_a_backward_pass_that_is_compiled(kind: str) -> None:
+    module, x = getattr(nn, kind)(4, 4), torch.randn(3, 2, 4)
+    module(x)[0].sum().backward()
+    expected = [one.grad for one in module.parameters()]
+    module.zero_grad(set_to_none=True)
+
+    @torch.compile(backend="eager")
+    def step(x: Tensor) -> None:
+        module(x)[0].sum().backward()
+
+    with torch._dynamo.config.patch(compiled_autograd=True):
+        step(x)
+    torch.testing.assert_close([one.grad for one in module.parameters()], expected)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import gc
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import nullcontext
 from dataclasses import replace
 from functools import partial
 from itertools import count, permutations
@@ -242,25 +243,75 @@ def test_a_changed_weight_is_noticed_before_its_gradient_is_wrong(backend: str) 
         total.backward()
 
 
+def _identity(tensor: torch.Tensor) -> torch.Tensor:
+    return tensor
+
+
+#: What packs the tensors that are saved, and unpacks them.
+HOOKS: dict[str, tuple[Callable[..., Any], Callable[..., Any]] | None] = {
+    "not hooked": None, "handed on": (_identity, _identity), "detached": (torch.Tensor.detach, _identity),
+    "copied": (torch.clone, _identity),
+}  # fmt: skip
+
+
 @REPRESENTATIVES
 @pytest.mark.parametrize("kept", [{}, {"recompute": 3}, {"saved_dtype": "float16"}], ids=["whole", "pieces", "rounded"])
 @pytest.mark.parametrize("twice", [False, True], ids=["once", "twice"])
-def test_an_output_may_be_changed_in_place(cell: Cell, kept: dict[str, Any], twice: bool, engine: str) -> None:
+@pytest.mark.parametrize("hooks", HOOKS)
+def test_an_output_may_be_changed_in_place(
+    cell: Cell, kept: dict[str, Any], twice: bool, hooks: str, engine: str
+) -> None:
     """As PyTorch's GRU and Elman network let it, and its LSTM does not."""
     dtype = torch.float32 if "saved_dtype" in kept else DTYPE
     problem = Problem(cell, H=9, B=3, T=7, K=2, every=True, **kept)
     found = []
     for in_place in (False, True):
         given = leaves(problem, dtype)
-        out = [one for one in forward(problem, given, engine).values() if one.requires_grad]
-        first = (
-            torch.autograd.grad(out[0].sum(), given["x"], retain_graph=True)[0] if twice else out[0].detach().clone()
-        )
+        with torch.autograd.graph.saved_tensors_hooks(*HOOKS[hooks]) if HOOKS[hooks] else nullcontext():
+            out = [one for one in forward(problem, given, engine).values() if one.requires_grad]
+        first = torch.autograd.grad(out[0].sum(), given["x"], retain_graph=True)[0] if twice else given["x"].detach()
         changed = [one.mul_(2).relu_() if in_place else (2 * one).relu() for one in out]
+        kept_by_user = [one.detach().clone() for one in changed]
         wrt = wanting(given)
         gradients = torch.autograd.grad(sum(one.sum() for one in changed), list(wrt.values()), materialize_grads=True)
+        assert all(torch.equal(one, same) for one, same in zip(changed, kept_by_user, strict=True))
         found.append({"first": first, **dict(zip(wrt, gradients, strict=True))})
     assert_identical(*found)
+
+
+@REPRESENTATIVES
+def test_a_checkpoint_with_a_change_in_place(cell: Cell, engine: str) -> None:
+    problem = Problem(cell, H=9, B=3, T=7, K=2)
+    found = []
+    for checked in (False, True):
+        given = leaves(problem)
+
+        def run(given: Results = given) -> torch.Tensor:
+            return forward(problem, given, engine)["outputs"].mul_(2).relu_().square()
+
+        out = checkpoint(run, use_reentrant=False) if checked else run()
+        wrt = wanting(given)
+        gradients = torch.autograd.grad(out.sum(), list(wrt.values()), allow_unused=True, materialize_grads=True)
+        found.append(dict(zip(wrt, gradients, strict=True)))
+    assert_identical(*found)
+
+
+@REPRESENTATIVES
+def test_several_gradients_at_once(cell: Cell, engine: str) -> None:
+    problem = Problem(cell, H=4, B=2, T=3)
+    given = leaves(problem)
+    y, wrt = forward(problem, given, engine)["outputs"], wanting(given)
+    all_of_them = torch.eye(y.numel(), dtype=DTYPE)[::5].view(-1, *y.shape)
+    batched = torch.autograd.grad(
+        y, list(wrt.values()), all_of_them, is_grads_batched=True, retain_graph=True, allow_unused=True
+    )
+    assert not any(one.requires_grad for one in batched if one is not None)
+    for number, one in enumerate(all_of_them):
+        single = torch.autograd.grad(y, list(wrt.values()), one, retain_graph=True, allow_unused=True)
+        for name, a, b in zip(wrt, batched, single, strict=True):
+            zeros = torch.zeros_like(wrt[name])
+            theirs = zeros if a is None else a[number]
+            torch.testing.assert_close(theirs, zeros if b is None else b, rtol=1e-9, atol=1e-12, msg=name)
 
 
 def _wave(seed: int, cell: Cell) -> Problem:

@@ -22,7 +22,7 @@ _FACTS = attrgetter("shape", "dtype", "device")
 #: Of one module, calls on inputs of so many shapes are known.
 _MOST_KNOWN = 64
 
-_NOTHING = torch.empty(0)
+_NOTHING = torch.empty(0, device="cpu")
 
 
 class _Asked:
@@ -48,9 +48,6 @@ class _Known:
         self.settings, self.weights, self.facts = settings, weights, list(map(_FACTS, weights))
         self.scans: dict[Any, list[_Asked]] = {}
 
-    def __reduce__(self) -> tuple[type[_Known], tuple[()]]:
-        return _Known, ()  # a copy of a module has other weights
-
     def holds(self, settings: Sequence[Any], weights: Sequence[Tensor | None]) -> bool:
         """Whether it is of these settings and weights, each the same object, with facts as they were."""
         return (
@@ -69,6 +66,11 @@ class Repeating(torch.nn.Module):
     _known: _Known | None = None
     dropout: float
     backend: Any
+
+    def __getstate__(self) -> dict[str, Any]:
+        inherited = getattr(super(), "__getstate__", None)  # that of all objects is there from Python 3.11 on
+        state = inherited() if inherited else vars(self)
+        return {name: value for name, value in state.items() if name != "_known"}  # a copy has other weights
 
     def _stored(self) -> list[Tensor | None]:
         """The tensors that the module holds, in one order; None stands for one that is no tensor of its own now."""
@@ -93,12 +95,20 @@ class Repeating(torch.nn.Module):
         asked = [_Asked(ask) for ask in asks]
         results = self._run(x, asked)
         settings, weights = self._settings(self), self._stored()
-        if _only(asked, weights):
+        if self._holds(weights) and _read(asked, weights):
             known = self._known
             if known is None or not known.holds(settings, weights) or len(known.scans) >= _MOST_KNOWN:
                 known = self._known = _Known(settings, weights)
             known.scans[_FACTS(x)] = asked
         return results
+
+    def _holds(self, weights: Sequence[Tensor | None]) -> bool:
+        """Whether weights are the module's own, and not those that somebody lends it for a call."""
+        return (
+            type(None) not in map(type, weights)
+            and {torch.nn.Parameter}.issuperset(map(type, self._parameters.values()))
+            and not torch._C._are_functorch_transforms_active()
+        )
 
 
 def _plain(input: Any) -> bool:
@@ -106,10 +116,8 @@ def _plain(input: Any) -> bool:
     return not torch.compiler.is_compiling() and type(input) is Tensor and input.is_cpu and not scan.recording()
 
 
-def _only(asked: Sequence[_Asked], weights: Sequence[Tensor | None]) -> bool:
-    """Whether scans read these weights and nothing else, and none that something else may still differentiate."""
-    if not all(type(one) is torch.nn.Parameter or (type(one) is Tensor and not one.requires_grad) for one in weights):
-        return False
+def _read(asked: Sequence[_Asked], weights: Sequence[Tensor | None]) -> bool:
+    """Whether scans read these weights, and beside the input nothing else."""
     known = set(map(id, weights))
     read = [tensor for one in asked if one.request is not None for tensor in one.request.tensors()[1:]]
     return all(id(tensor) in known for tensor in read)

@@ -270,7 +270,7 @@ class Layer(Repeating):
 
     def __getstate__(self) -> dict[str, Any]:
         # cells are made by a decorator, so that pickle does not find them by name
-        return {name: value for name, value in vars(self).items() if name != "structures"}
+        return {name: value for name, value in super().__getstate__().items() if name != "structures"}
 
     @property
     def _directions(self) -> int:

@@ -59,7 +59,7 @@ def _ragged(request: Request) -> _Ragged | None:
         alive = request.batch - ending.cumsum(0)[: request.steps]
         if request.padded == "left":
             alive = alive.flip(0)
-    tokens = torch.zeros(request.steps + 1, dtype=torch.int64)
+    tokens = torch.zeros(request.steps + 1, dtype=torch.int64, device="cpu")
     torch.cumsum(alive, 0, out=tokens[1:])
     return _Ragged(order, alive, tokens)
 
@@ -75,8 +75,13 @@ def _blocks(cell: Cell, blocks: tuple[tuple[str, ...], ...], order: tuple[str, .
     return found
 
 
+def _resolved(tensor: Tensor) -> Tensor:
+    """The tensor, with its numbers in memory as they are."""
+    return tensor.clone() if tensor._is_zerotensor() else tensor.resolve_neg()
+
+
 def _features_contiguous(tensor: Tensor) -> Tensor:
-    tensor = tensor.resolve_neg()
+    tensor = _resolved(tensor)
     return tensor if tensor.stride(-1) == 1 or tensor.shape[-1] == 1 else tensor.contiguous()
 
 
@@ -140,11 +145,15 @@ class Gradients:
 def _addressable(request: Request) -> Request:
     """The request, with copies of those tensors that the engine cannot read where they are."""
     given = request.tensors()
-    if all(map(Tensor.is_contiguous, given)) and not any(map(Tensor.is_neg, given)):
+    if (
+        all(map(Tensor.is_contiguous, given))
+        and not any(map(Tensor.is_neg, given))
+        and all(map(Tensor.data_ptr, given))
+    ):
         return request
     last = len(given) - sum(map(len, request.sequences))
     found = [_features_contiguous(request.x)]
-    found += [t.resolve_neg() if t.dim() == 2 else t.contiguous().resolve_neg() for t in given[1:last]]
+    found += [_resolved(t) if t.dim() == 2 else _resolved(t).contiguous() for t in given[1:last]]
     found += [_features_contiguous(one) for one in given[last:]]
     return request if all(one is other for one, other in zip(given, found, strict=True)) else request.bind(found)
 

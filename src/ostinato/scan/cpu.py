@@ -22,7 +22,10 @@ KERNEL_DTYPES = (torch.float32, torch.float64, *WIDENED)
 #: The types of tensors whose memory the kernels may read.
 _SEEN_INTO = {Tensor, torch.nn.Parameter}
 
-_RELEASED = torch.empty(0)
+#: Modes of operations that do not compute, but write down what would be computed.
+_TRACING_MODES = torch._C._TorchDispatchModeKey.PROXY, torch._C._TorchDispatchModeKey.FAKE
+
+_RELEASED = torch.empty(0, device="cpu")
 
 #: What packs and unpacks the tensors that are saved now; None where nothing does, or PyTorch (before 2.8) cannot say.
 _hooks = getattr(torch._C._autograd, "_top_saved_tensors_default_hooks", lambda ignore_tracing: None)
@@ -49,6 +52,8 @@ def why_not(request: Request) -> str | None:
         return "a traced graph holds torch operations alone"
     if torch._C._are_functorch_transforms_active():
         return "torch.func transforms need differentiable torch operations"
+    if torch._C._len_torch_dispatch_stack() and any(map(torch._C._get_dispatch_mode, _TRACING_MODES)):
+        return "what is traced holds torch operations alone"
     if torch.autograd.forward_ad._current_level >= 0:
         return "forward-mode derivatives need differentiable torch operations"
     found = kernel(request.cell)
@@ -98,31 +103,40 @@ class _Scan(torch.autograd.Function):
 
     @staticmethod
     def backward(ctx: Any, *gradients: Tensor | None) -> tuple[Tensor | None, ...]:
-        tensors, outputs, slots = _saved(ctx)
-        request = ctx.form.bind(tensors)
-        wanted = ctx.needs_input_grad[1:]
-        y_gradients, final_gradients = gradients[: len(request.outputs)], gradients[len(request.outputs) :]
-        if torch.is_grad_enabled():
-            return (None, *_differentiable(request, gradients, wanted))
-        caller = Caller(request)
-        found = [one for one in readable(outputs) if one is not None]
-        if request.in_pieces:
-            kept = ctx.kept
-            if kept is None or not found:
-                found, finals = caller.outputs()
-                kept = pieces.forward(caller, found, finals)
-            ctx.kept = kept if request.recompute else None  # so that what was saved goes back
-            return (None, *pieces.backward(caller, found, kept, y_gradients, final_gradients, wanted))
-        leases, ctx.leases = ctx.leases, None
-        fresh, ctx.fresh = ctx.fresh, False
-        if not (fresh and found):
-            leases = [caller.lease() for _ in request.weights]
+        return _outside(ctx, *gradients) if torch.compiler.is_compiling() else _backward(ctx, *gradients)
+
+
+def _backward(ctx: Any, *gradients: Tensor | None) -> tuple[Tensor | None, ...]:
+    tensors, outputs, slots = _saved(ctx)
+    request = ctx.form.bind(tensors)
+    wanted = ctx.needs_input_grad[1:]
+    again = torch.is_grad_enabled()
+    if again or not all(map(_stands, gradients)):  # to be differentiated again, or several at once, as `vmap` has them
+        with torch.enable_grad():
+            return (None, *_by_reference(request, gradients, wanted, again))
+    y_gradients, final_gradients = gradients[: len(request.outputs)], gradients[len(request.outputs) :]
+    caller = Caller(request)
+    found = [one for one in readable(outputs) if one is not None]
+    if request.in_pieces:
+        kept = ctx.kept
+        if kept is None or not found:
             found, finals = caller.outputs()
-            caller.forward(found, finals, leases)
-        collected = caller.backward(found, leases or slots, y_gradients, final_gradients, wanted)
-        for lease in leases or ():
-            lease.release()
-        return (None, *collected)
+            kept = pieces.forward(caller, found, finals)
+        ctx.kept = kept if request.recompute else None  # so that what was saved goes back
+        return (None, *pieces.backward(caller, found, kept, y_gradients, final_gradients, wanted))
+    leases, ctx.leases = ctx.leases, None
+    fresh, ctx.fresh = ctx.fresh, False
+    if not (fresh and found):
+        leases = [caller.lease() for _ in request.weights]
+        found, finals = caller.outputs()
+        caller.forward(found, finals, leases)
+    collected = caller.backward(found, leases or slots, y_gradients, final_gradients, wanted)
+    for lease in leases or ():
+        lease.release()
+    return (None, *collected)
+
+
+_outside = torch.compiler.disable(_backward)
 
 
 def _saved(ctx: Any) -> tuple[Sequence[Tensor], Sequence[Tensor], Sequence[Tensor]]:
@@ -135,7 +149,20 @@ def _saved(ctx: Any) -> tuple[Sequence[Tensor], Sequence[Tensor], Sequence[Tenso
         if not all(hasattr(one, "unpack") for one in raw):  # this PyTorch cannot take them one by one
             raise
         return [one.unpack() for one in raw[:given]], (), ()
-    return saved[:given], saved[given : given + found], saved[given + found :]
+    outputs = saved[given : given + found]
+    # of what hooks unpacked autograd does not see that it was changed
+    return saved[:given], () if any(one._version for one in outputs) else outputs, saved[given + found :]
+
+
+def _stands(gradient: Tensor | None) -> bool:
+    """Whether a gradient has memory of its own."""
+    if gradient is None:
+        return True
+    try:
+        gradient.data_ptr()
+    except RuntimeError:
+        return False
+    return True
 
 
 def _released(request: Request) -> Request:
@@ -147,10 +174,10 @@ def _released(request: Request) -> Request:
     return request.on(*request.shared["released"])
 
 
-def _differentiable(
-    request: Request, gradients: Sequence[Tensor | None], wanted: Sequence[bool]
+def _by_reference(
+    request: Request, gradients: Sequence[Tensor | None], wanted: Sequence[bool], again: bool
 ) -> list[Tensor | None]:
-    """Gradients that can be differentiated again: those of the reference."""
+    """The gradients that the reference finds, which can be differentiated again where that is asked for."""
     # one tensor may stand in several places (tied weights), and each place has a gradient of its own
     tensors = [tensor.view_as(tensor) for tensor in request.tensors()]
     found, finals = reference.run(request.bind(tensors))
@@ -158,7 +185,7 @@ def _differentiable(
     pairs = [(o, g) for o, g in zip((*found, *finals), gradients, strict=True) if g is not None and o.requires_grad]
     inputs = [tensor for tensor, want in zip(tensors, wanted, strict=True) if want]
     results = iter(
-        torch.autograd.grad([o for o, _ in pairs], inputs, [g for _, g in pairs], create_graph=True, allow_unused=True)
+        torch.autograd.grad([o for o, _ in pairs], inputs, [g for _, g in pairs], create_graph=again, allow_unused=True)
     )
     return [next(results) if want else None for want in wanted]
 
