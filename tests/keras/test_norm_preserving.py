@@ -143,6 +143,35 @@ def test_it_stands_beside_faults_and_leaves_the_model_as_it_was(order: int) -> N
         np.testing.assert_array_equal(one, other)
 
 
+class Stop(keras.callbacks.Callback):  # type: ignore[misc]
+    def on_train_batch_end(self, batch: int, logs: object = None) -> None:
+        raise KeyboardInterrupt
+
+
+@pytest.mark.parametrize("listed", [True, False])
+def test_a_training_that_is_interrupted_leaves_the_next_one_alone(listed: bool) -> None:
+    made = model(layers.LSTM(4), optimizer="adam")
+    callbacks = [NormPreservingPenalty(10.0), Stop()]
+    with pytest.raises(KeyboardInterrupt):
+        made.fit(
+            X, Y, verbose=0, callbacks=callbacks if listed else keras.callbacks.CallbackList(callbacks, model=made)
+        )
+    assert not {"train_step", "compute_loss"} & set(vars(made))
+
+
+def test_a_model_without_recurrent_layers_is_as_before_when_it_is_refused() -> None:
+    made = model(layers.EchoState(4), optimizer="adam")
+    with pytest.raises(RuntimeError, match="found no recurrent layer with weights to train"):
+        made.fit(X, Y, verbose=0, callbacks=[NormPreservingPenalty(0.1)])
+    stock = keras.Model(made.inputs, made.outputs)
+    stock.compile("adam", "mse")
+    for one in (made, stock):
+        one.fit(X, Y, verbose=0)
+        with pytest.raises(RuntimeError, match="found no recurrent layer with weights to train"):
+            one.fit(X, Y, verbose=0, callbacks=[NormPreservingPenalty(0.1)])
+        one.fit(X, Y, verbose=0)
+
+
 @pytest.mark.parametrize("order", [1, -1])
 def test_it_counts_the_same_beside_a_record(order: int) -> None:
     found = []

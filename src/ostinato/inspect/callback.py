@@ -5,7 +5,7 @@ from __future__ import annotations
 from contextlib import ExitStack
 from typing import Any
 
-from ..keras import callbacks
+from ..keras.seen import Guest
 from .curves import LearningCurves, learning_curves
 from .recording import Recorder, Snapshot
 
@@ -13,7 +13,7 @@ from .recording import Recorder, Snapshot
 _OPENED = "_opened_by_record"
 
 
-class Record(callbacks.Callback):  # type: ignore[misc]
+class Record(Guest):
     """Records gradient flow, gates and learning curves during `fit` of a Keras model on torch.
 
     record = Record(every=100)
@@ -68,5 +68,5 @@ class Record(callbacks.Callback):  # type: ignore[misc]
         for name, value in (logs or {}).items():
             self._history.setdefault(name, []).append(float(value))
 
-    def on_train_end(self, logs: dict[str, float] | None = None) -> None:
+    def leave(self) -> None:
         self._training.close()

@@ -15,7 +15,7 @@ from . import seen
 from .preservation import NormPreservingPenalty
 
 
-class Faults(keras.callbacks.Callback):  # type: ignore[misc]
+class Faults(seen.Guest):
     """Stops a training whose loss or gradient is not finite, in one sentence that says where it began.
 
     The sentence names the epoch and batch, the first layer whose output is not finite, or the parameter whose gradient
@@ -63,6 +63,7 @@ class Faults(keras.callbacks.Callback):  # type: ignore[misc]
         self._with_hints = hints
         self._hint_options = (share, patience, flat)
         self._hints = Hints(*self._hint_options)
+        self._recorder: Any = None
 
     def on_train_begin(self, logs: Any = None) -> None:
         """Begin to watch.
@@ -117,9 +118,6 @@ class Faults(keras.callbacks.Callback):  # type: ignore[misc]
             for text in self._found((logs or {}).get("loss")):
                 print(text)
 
-    def on_train_end(self, logs: Any = None) -> None:
-        self._release()
-
     def _explain(self, loss: Any, given: dict[str, Any]) -> None:
         """Say what is wrong with a step, before its backward pass; `given` is what its loss was computed of."""
         weights = {variable.path: variable.value for variable in self.model.trainable_variables}
@@ -135,7 +133,7 @@ class Faults(keras.callbacks.Callback):  # type: ignore[misc]
             return
         self.fault = fault
         if self.action == "raise":
-            self._release()
+            self.leave()
             raise fault
         print(fault)
         self.model.stop_training = True
@@ -153,9 +151,10 @@ class Faults(keras.callbacks.Callback):  # type: ignore[misc]
                     found += self._hints.gates(inner.name, share)
         return found
 
-    def _release(self) -> None:
-        seen.release(self.model, Faults)
-        self._recorder.clear()
+    def leave(self) -> None:
+        if self._recorder is not None:
+            seen.release(self.model, Faults)
+            self._recorder.clear()
 
 
 _OURS = {"Faults": Faults, "NormPreservingPenalty": NormPreservingPenalty, "TrainingFault": TrainingFault}

@@ -8,7 +8,6 @@ from contextlib import contextmanager
 from numbers import Real
 from typing import Any
 
-import keras
 import torch
 from torch import Tensor
 
@@ -16,7 +15,7 @@ from .. import scan
 from . import seen
 
 
-class NormPreservingPenalty(keras.callbacks.Callback):  # type: ignore[misc]
+class NormPreservingPenalty(seen.Guest):
     """Adds to the loss a penalty under which gradients keep their norm from step to step (Pascanu, Mikolov & Bengio
     2013, 1211.5063, eq. 9), in every recurrent layer of the model that has weights to train.
 
@@ -66,8 +65,9 @@ class NormPreservingPenalty(keras.callbacks.Callback):  # type: ignore[misc]
         if logs is not None and self._found:
             logs["norm_preserving_penalty"] = torch.stack(self._found).mean().item()
 
-    def on_train_end(self, logs: Any = None) -> None:
-        seen.release(self.model, type(self))
+    def leave(self) -> None:
+        if self.model is not None:
+            seen.release(self.model, type(self))
 
     @contextmanager
     def _joining(self, flows: list[scan.Flow]) -> Iterator[None]:
@@ -80,6 +80,7 @@ class NormPreservingPenalty(keras.callbacks.Callback):  # type: ignore[misc]
                 flow for flow in flows if any(one.requires_grad for w in flow.request.weights for one in w.tensors())
             ]
             if not trained:
+                self.leave()
                 raise RuntimeError(
                     "NormPreservingPenalty found no recurrent layer with weights to train that runs as a scan; "
                     "ostinato.keras.explain says what runs a layer, and why"

@@ -55,6 +55,19 @@ class Recorder:
         return recorded
 
 
+class Guest(keras.callbacks.Callback):  # type: ignore[misc]
+    """A callback that puts functions of its own into a model while that trains. `fit` of the models here sees to it
+    that it leaves, however the training ends; that of others, interrupted, leaves it there until the next training.
+    """
+
+    def on_train_end(self, logs: Any = None) -> None:
+        self.leave()
+
+    def leave(self) -> None:
+        """Take out of the model what was put there; harmless if done before."""
+        raise NotImplementedError
+
+
 @dataclass
 class _Replaced:
     """A function in the place of a method of one object, who put it there, and what was called and what stood in the

@@ -12,6 +12,7 @@ import torch
 
 from . import adam, chain, loss
 from .loop import ON_TORCH
+from .seen import Guest
 from .variables import tensor_in
 
 #: Where `fit` takes its callbacks, among the arguments behind the model.
@@ -49,6 +50,9 @@ class Training:
             return super().fit(*args, **kwargs)  # type: ignore[misc]
         finally:
             chain.release(self)
+            for one in keras.tree.flatten(getattr(given, "callbacks", given) or []):
+                if isinstance(one, Guest):
+                    one.leave()
 
     @wraps(keras.Model.compute_loss)
     def compute_loss(
