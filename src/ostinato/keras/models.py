@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Sequence
-from functools import cached_property
+from functools import cache, cached_property
 from typing import Any
 
 import keras
@@ -51,9 +51,12 @@ class Sequential(Training, keras.Sequential):  # type: ignore[misc]
 
     def call(self, inputs: Any, training: Any = None, mask: Any = None, **kwargs: Any) -> Any:
         """As in Keras: each layer's output goes into the next layer."""
-        if mask is not None or kwargs or not self._is_straight_for(inputs):
+        layers, position, dtype = self.layers, 0, self.compute_dtype
+        straight = mask is None and not kwargs and not any(map(_masks_in_its_own_way, map(type, layers)))
+        given = self._as_declared(inputs) if straight else inputs
+        if not straight or not self._is_straight_for(given):
             return super().call(inputs, training=training, mask=mask, **kwargs)
-        dtype, layers, position = self.compute_dtype, self.layers, 0
+        inputs = given
         while position < len(layers):
             if training and (done := chain.run(self, layers[position:], inputs)) is not None:
                 inputs, position = done[0], position + done[1]
@@ -68,6 +71,13 @@ class Sequential(Training, keras.Sequential):  # type: ignore[misc]
                 inputs = layer(inputs)
         return inputs
 
+    def _as_declared(self, inputs: Any) -> Any:
+        """A tensor in the dtype of the model's `Input`, as Keras converts what it is given."""
+        if not (ON_TORCH and self._functional is not None and type(inputs) is torch.Tensor):
+            return inputs
+        declared = getattr(torch, self.inputs[0].dtype, inputs.dtype)
+        return inputs if inputs.dtype == declared else inputs.to(declared)
+
     def _is_straight_for(self, inputs: Any) -> bool:
         """Whether nothing is to be done between the layers, nor to the inputs in front of them."""
         return (
@@ -77,7 +87,15 @@ class Sequential(Training, keras.Sequential):  # type: ignore[misc]
             and not inputs.is_meta
             and not torch.compiler.is_compiling()
             and inputs.dim() == len(self.inputs[0].shape)
+            and inputs.dtype == getattr(torch, self.inputs[0].dtype, None)
         )
+
+
+@cache
+def _masks_in_its_own_way(layer: Any) -> bool:
+    """Whether a class of layers is a user's that makes masks; a graph hands these on where a call alone does not."""
+    home: str = layer.compute_mask.__module__
+    return not home.startswith(("keras.", "ostinato."))
 
 
 @keras.saving.register_keras_serializable(package="ostinato")

@@ -174,7 +174,9 @@ class Recurrent:
                 f"{self.name}: saved_dtype is {self.saved_dtype!r}, which a scan alone can do, and none runs: "
                 f"{path.reason}; set it to None"
             )
-        states = initial_state if isinstance(initial_state, (list, tuple)) else [initial_state]
+        states = list(initial_state) if isinstance(initial_state, (list, tuple)) else [initial_state]
+        if isinstance(self, (LSTM, GRU)):
+            del states[len(keras.tree.flatten(self.cell.state_size)) :]  # what Keras' own do not look at
         if self.stateful and loop.ON_TORCH:
             # Keras writes the final states into the variables that hold these, which the backward pass still needs.
             states = [state.clone() for state in states]
