@@ -196,12 +196,24 @@ inline V sqrt(V x) {
   return y;
 }
 
-// x - y * floor(x / y)
+// x - y * floor(x / y), from 0 to y; of the magnitudes first, exactly. A quotient of many digits takes two passes, and one that
+// was rounded up to a whole number leaves less than nothing.
 template <class V>
 inline V remainder(V x, V y) {
-  V whole = x / y;
-  for (int k = 0; k < lanes<V>; ++k) whole[k] = std::floor(whole[k]);
-  return x - y * whole;
+  const V divisor = absolute(y);
+  V rest = absolute(x);
+#if defined(__FMA__) || defined(__aarch64__)
+  for (int pass = 0; pass < 2; ++pass) {
+    V whole = rest / divisor;
+    for (int k = 0; k < lanes<V>; ++k) whole[k] = std::floor(whole[k]);
+    rest = rest - divisor * whole;
+  }
+  rest = rest < V{} ? rest + divisor : rest;
+#else
+  for (int k = 0; k < lanes<V>; ++k) rest[k] = std::fmod(rest[k], divisor[k]);
+#endif
+  const V same = x < V{} ? -rest : rest;
+  return ((x < V{}) ^ (y < V{})) & (rest != V{}) ? same + y : same;
 }
 
 template <class V>

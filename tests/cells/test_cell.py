@@ -50,6 +50,9 @@ WRONG: dict[str, tuple[Callable, dict[str, Any], str]] = {
         one, {**ONE, "sequences": "s", "masks": {"s": MASK}}, "'s' is named twice among its sequences"
     ),
     "a mask that is no name": (one, {**ONE, "masks": {"d-h": MASK}}, "'d-h' cannot name one of its sequences"),
+    "a matrix named twice": (one, {**ONE, "matrices": "V:HD V:HH"}, "'V' is named twice among its matrices"),
+    "a state of a size that nothing has": (one, {"gates": "a", "states": "h:P"}, "size P, which none of its matrices"),
+    "a forget gate with two signs": (one, {**ONE, "forget": "--a"}, "forget names '--a'"),
     "a matrix without shape": (one, {**ONE, "matrices": "R"}, "matrix 'R' has the shape ''; expected"),
     "a matrix of one size": (one, {**ONE, "matrices": "R:H"}, "matrix 'R' has the shape 'H'; expected"),
     "a matrix of three sizes": (one, {**ONE, "matrices": "R:HHH"}, "matrix 'R' has the shape 'HHH'; expected"),

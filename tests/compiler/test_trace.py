@@ -152,7 +152,19 @@ def calling_torch(gate: Any) -> Any:
     return torch.tanh(gate.a)
 
 
+def adding_in_place(gate: Any, x: Any) -> Any:
+    x += 1.0
+    return gate.using(x=x).a
+
+
+def scaling_in_place(gate: Any, x: Any) -> Any:
+    x *= 0.5
+    return gate.using(x=x).a
+
+
 WRONG: dict[str, tuple[Callable, type[Exception], str]] = {
+    "a sum in place": (adding_in_place, TypeError, "change no value in place"),
+    "a product in place": (scaling_in_place, TypeError, "change no value in place"),
     "an if on data": (branching, TypeError, "cannot branch on data; write select"),
     "a comparison": (comparing, TypeError, "cannot branch on data; write select"),
     "an equality": (equal, TypeError, "cannot branch on data; write select"),

@@ -8,6 +8,7 @@ import pytest
 import torch
 
 from ostinato.cells import Cell, cell, ops
+from ostinato.scan import Weights, scan
 
 from ..compiler import cells
 from .problems import Problem, assert_close, evaluate, oracle, tensors
@@ -60,6 +61,21 @@ def functions_of_functions(gate: Any, state: Any, phi: Any, sigma: Any) -> Any:
     return far * state.c + state.d, sigma(gate.b) - 0.5 * state.h, ops.exp(-ops.absolute(far)) * state.c
 
 
+@cell(gates="a", states="h n", constants={"half": 24.5})
+def every_49_steps(gate: Any, state: Any, constant: Any) -> Any:
+    """What waits for whole numbers of quotients that are not rounded on the way."""
+    by_number = ops.remainder(state.n / 49.0, 1.0)
+    by_constant = ops.remainder(state.n / (2.0 * constant.half), 1.0)
+    return ops.select(by_number, state.h, gate.x.a) + ops.select(by_constant, 0.0, 1.0), state.n + 1.0
+
+
+@cell(gates="a", states="h n", constants={"period": 0.3})
+def remainders(gate: Any, state: Any, constant: Any) -> Any:
+    return ops.remainder(gate.x.a, constant.period) - ops.remainder(-gate.x.a, 0.7) + ops.remainder(
+        gate.x.a, -9.1
+    ), state.n
+
+
 OWN = pytest.mark.parametrize(
     "own",
     [
@@ -87,3 +103,21 @@ def test_every_result_agrees_with_the_reference(
     for H, D in ((5, 3), (33, 40)):
         problem = Problem(own, H=H, B=4, T=6, D=D, K=2, P=H // 4 + 1, every=True, **given)
         assert_close(evaluate(problem, tensors(problem, dtype), engine), oracle(problem), dtype, problem.T)
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64], ids=["float", "double"])
+def test_events_at_whole_quotients(dtype: torch.dtype, engine: str) -> None:
+    x = torch.arange(250.0, dtype=dtype).view(1, -1, 1)
+    weights = [Weights(torch.ones(1, 1, dtype=dtype), None, parameters=(torch.full((1,), 24.5, dtype=dtype),))]
+    found, expected = (scan(every_49_steps, x, weights, backend=one)[0].flatten() for one in (engine, "reference"))
+    assert torch.equal(found, expected)
+    assert (found.diff() != 0).nonzero().flatten().tolist() == [48, 97, 146, 195, 244]
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64], ids=["float", "double"])
+@pytest.mark.parametrize("scale", [1e-3, 1.0, 1e3, 1e6, 1e9])
+def test_remainders_are_exact(scale: float, dtype: torch.dtype, engine: str) -> None:
+    x = scale * torch.randn(4, 50, 1, generator=torch.Generator().manual_seed(1), dtype=dtype)
+    weights = [Weights(torch.ones(1, 1, dtype=dtype), None, parameters=(torch.full((1,), 0.3, dtype=dtype),))]
+    found, expected = (scan(remainders, x, weights, backend=one)[0] for one in (engine, "reference"))
+    torch.testing.assert_close(found, expected, rtol=0, atol=10 * torch.finfo(dtype).eps)

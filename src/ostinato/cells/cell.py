@@ -143,7 +143,7 @@ class Cell:
                     f"matrix {name!r} has the shape {''.join(shape)!r}; expected a name other than W, U and b, and two "
                     "letters for rows and columns: D (input size), H (units) or P (projection size)"
                 )
-        if self.forget and self.forget.lstrip("-") not in self.gates:
+        if self.forget and self.forget.removeprefix("-") not in self.gates:
             raise self.error(f"forget names {self.forget!r}; expected one of its gates ({', '.join(self.gates)})")
         for name in (*self.bias, *self.recurrent_bias):
             if name not in self.gates:
@@ -273,6 +273,7 @@ def cell(
             if not fits:
                 raise _error(step, f"{what} is {value!r}; expected {kind}")
         shaped = [name.partition(":") for name in states.split()]
+        sized = [name.partition(":") for name in matrices.split()]
         made = Cell(
             name=step.__name__,
             step=step,
@@ -280,7 +281,7 @@ def cell(
             states=tuple(name for name, _, _ in shaped),
             parameters=tuple(parameters.split()),
             constants=dict(tables["constants"]),
-            matrices={name: tuple(shape) for name, _, shape in (one.partition(":") for one in matrices.split())},  # type: ignore[misc]
+            matrices={name: tuple(shape) for name, _, shape in sized},  # type: ignore[misc]
             sequences=tuple(sequences.split()),
             masks=dict(tables["masks"]),
             activations={symbol: _named(step, name) for symbol, name in activations.items()},
@@ -293,6 +294,16 @@ def cell(
             forget=forget,
             initial=dict(tables["initial"]),
         )
+        if len(made.matrices) < len(sized):
+            names = [name for name, _, _ in sized]
+            raise made.error(
+                f"{next(name for name in names if names.count(name) > 1)!r} is named twice among its matrices"
+            )
+        if made.projected and not any("P" in shape for shape in made.matrices.values()):
+            raise made.error(
+                f"its state {made.projected[0]} is of the size P, which none of its matrices has; give it one that "
+                'projects, as in matrices="R:PH"'
+            )
         if blocks not in get_args(_Blocks):
             known = ", ".join(map(repr, get_args(_Blocks)))
             raise made.error(f"its blocks are {blocks!r}; expected one of {known}")

@@ -67,6 +67,14 @@ class Node:
 
     __hash__ = object.__hash__
 
+    def _changed(self, other: object) -> Node:
+        raise TypeError(
+            "a cell's equations change no value in place, which would change the tensors that the cell is given; "
+            "write h = h + ... instead of h += ..."
+        )
+
+    __iadd__ = __isub__ = __imul__ = __itruediv__ = __ifloordiv__ = __imod__ = __ipow__ = __imatmul__ = _changed
+
     def __add__(self, other: Operand) -> Node:
         return add(self, lift(other))
 
@@ -173,12 +181,12 @@ def mul(x: Node, y: Node) -> Node:
 
 def div(x: Node, y: Node) -> Node:
     if is_constant(y):
-        return mul(x, constant(1.0 / y.attr))
-    if is_constant(x, 0.0):
-        return x
-    if is_derived(y) and not is_derived(x):
-        return mul(x, node("div", constant(1.0), y))
-    return node("div", x, y)
+        reciprocal = 1.0 / y.attr  # which raises where y is zero
+        if is_constant(x):
+            return constant(x.attr / y.attr)
+        if abs(math.frexp(y.attr)[0]) == 0.5:  # a power of two: the reciprocal is exact
+            return mul(x, constant(reciprocal))
+    return x if is_constant(x, 0.0) else node("div", x, y)
 
 
 def neg(x: Node) -> Node:

@@ -216,8 +216,8 @@ def trace(cell: Cell) -> Program:
                 )
             products[source] = label
     names = (*cell.gates, *cell.matrices)
-    used = {name for _, name in products}
     for kind, declared in (("gate", cell.gates), ("matrix", tuple(cell.matrices))):
+        used = {name for matrix, name in products if (matrix in MATRICES) == (kind == "gate")}
         unused = [name for name in declared if name not in used]
         if unused:
             raise cell.error(f"it never uses its {kind} {unused[0]}; use it or do not declare it")
