@@ -10,6 +10,7 @@ import sys
 import time
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 import pytest
 
@@ -159,3 +160,50 @@ def test_one_sentence_from_the_real_command(csv: Path, tmp_path: Path) -> None:
     assert (done.returncode, done.stdout) == (2, "")
     assert done.stderr.count("\n") == 1 and "did you mean 'Open'?" in done.stderr
     assert [path.name for path in tmp_path.iterdir()] == ["prices.csv"]
+
+
+def test_predict_goes_on_counting_rows_without_dates(
+    ostinato: Call, csv: Path, quick: list[str], tmp_path: Path
+) -> None:
+    pd.read_csv(csv)[["Open"]].to_csv(csv, index=False)
+    assert ostinato("forecast", csv, "--output", "run", *quick).exit_code == 0
+    assert ostinato("predict", "run", "--future", 2).exit_code == 0
+    assert pd.read_csv(tmp_path / "run" / "prediction.csv")["row"].tolist() == [161, 162]
+    newer = pd.DataFrame({"Date": pd.date_range("2021-03-01", periods=30), "Open": np.arange(30.0)})
+    newer.to_csv(tmp_path / "newer.csv", index=False)
+    assert ostinato("predict", "run", "newer.csv", "--future", 2, "--overwrite").exit_code == 0
+    assert pd.read_csv(tmp_path / "run" / "prediction.csv")["date"].tolist() == ["2021-03-31", "2021-04-01"]
+
+
+def test_what_is_predicted_from_stays(ostinato: Call, csv: Path, quick: list[str], tmp_path: Path) -> None:
+    assert ostinato("forecast", csv, "--output", "run", *quick, "--target", "Open").exit_code == 0
+    for place in (csv, "run/config.json", "run/model.keras"):
+        before = (tmp_path / place).read_bytes()
+        found = ostinato("predict", "run", csv, "--output", place, "--overwrite")
+        assert found.exit_code == 2 and "is what is predicted from, so it stays" in found.stderr
+        assert (tmp_path / place).read_bytes() == before
+    assert ostinato("predict", "run", csv, "--output", "run/prediction.csv", "--overwrite").exit_code == 0
+
+
+def test_what_is_written_can_be_scored_again(ostinato: Call, csv: Path, quick: list[str], tmp_path: Path) -> None:
+    given = pd.read_csv(csv)
+    given["Open"] = 1e8 + given["Open"].round(3)
+    given.to_csv(csv, index=False)
+    assert ostinato("forecast", csv, "--output", "run", *quick, "--target", "Open").exit_code == 0
+    written = pd.read_csv(tmp_path / "run" / "forecast.csv").dropna(subset="actual")
+    np.testing.assert_array_equal(written["actual"], given["Open"].tail(len(written)))
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_an_interrupt_where_python_ignores_it_comes_again(number: int) -> None:
+    """An exception in `__del__` is printed and forgotten."""
+    code = (
+        "import os, signal, time\nfrom ostinato import cli\n"
+        f"signal.signal({int(number)}, cli.end)\n"
+        "class Held:\n"
+        f"    def __del__(self): os.kill(os.getpid(), {int(number)}); sum(range(1000))\n"
+        "held = Held()\ndel held\n"
+        "try: time.sleep(20)\nexcept BaseException as error: print(type(error).__name__)\n"
+    )
+    ran = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60, check=False)
+    assert (ran.stdout, ran.stderr) == ("KeyboardInterrupt\n" if number == signal.SIGINT else "SystemExit\n", "")

@@ -75,3 +75,28 @@ def test_longer_blocks_widen_the_interval_of_errors_that_hang_together() -> None
     model, reference = np.repeat(generator.normal(size=(2, 30)), 20, axis=1)
     short, long = (metrics.skill(np.zeros(600), model, reference, block) for block in (1, 40))
     assert long.high - long.low > 1.3 * (short.high - short.low)
+
+
+@pytest.mark.parametrize(("rows", "horizon"), [(8, 8), (16, 8), (2, 1), (4, 2)])
+def test_too_few_rows_have_no_interval(rows: int, horizon: int) -> None:
+    model, reference = np.random.default_rng(0).normal(size=(2, rows))
+    found = metrics.skill(np.zeros(rows), model, reference, horizon)
+    assert math.isfinite(found.value) and math.isnan(found.low) and math.isnan(found.high)
+    assert not found.better and not found.worse
+
+
+@pytest.mark.parametrize(("rows", "horizon"), [(6, 1), (16, 1), (24, 8), (48, 12), (120, 12)])
+def test_forecasts_that_are_as_good_are_seldom_told_apart(rows: int, horizon: int) -> None:
+    generator = np.random.default_rng(1)
+    told = 0
+    for _ in range(150):
+        made = generator.normal(size=(2, rows + horizon - 1))
+        model, reference = (np.convolve(one, np.ones(horizon), "valid") for one in made)  # as errors of a horizon do
+        found = metrics.skill(np.zeros(rows), model, reference, horizon)
+        told += found.better or found.worse
+    assert told / 150 <= 0.14
+
+
+@pytest.mark.parametrize(("freedom", "point"), [(2, 4.3027), (3, 3.1824), (5, 2.5706), (10, 2.2281), (30, 2.0423)])
+def test_students_distribution(freedom: int, point: float) -> None:
+    assert metrics._student(freedom) == pytest.approx(point, rel=0.035)

@@ -217,3 +217,30 @@ def test_built_in_prices_need_their_package(monkeypatch: pytest.MonkeyPatch) -> 
     monkeypatch.setitem(__import__("sys").modules, "bokeh_sampledata", None)
     with pytest.raises(InputError, match=r"pip install 'ostinato\[demo\]'"):
         read_demo()
+
+
+@pytest.mark.parametrize(
+    ("cells", "expected"),
+    [
+        (["Jan-13", "Feb-13", "Mar-13"], ["2013-01-01", "2013-02-01", "2013-03-01"]),
+        (["Dec 99", "Jan 00"], ["1999-12-01", "2000-01-01"]),
+        (["January 2013", "February 2013"], ["2013-01-01", "2013-02-01"]),
+        (["202001010000", "202001010100"], ["2020-01-01 00:00", "2020-01-01 01:00"]),
+        (["20200101000000", "20200101000030"], ["2020-01-01 00:00", "2020-01-01 00:00:30"]),
+        (["1577836800000", "1577923200000"], ["2020-01-01", "2020-01-02"]),
+    ],
+    ids=str,
+)
+def test_short_and_compact_dates(tmp_path: Path, cells: list[str], expected: list[str]) -> None:
+    rows = "".join(f"{cell},{number}\n" for number, cell in enumerate(cells))
+    read = table(f"when,price\n{rows}", tmp_path, date="when", target="price")
+    assert read.dates is not None and list(read.dates) == list(pd.to_datetime(expected, format="ISO8601"))
+
+
+@pytest.mark.parametrize(
+    "cells", [["01/13", "02/13"], ["04-Jan", "05-Jan"], ["Jan 30", "Jan 31", "Feb 01"], ["08:00", "08:01"]]
+)
+def test_what_names_no_year_or_no_day_is_no_date(tmp_path: Path, cells: list[str]) -> None:
+    rows = "".join(f"{cell},{number}\n" for number, cell in enumerate(cells))
+    with pytest.raises(InputError, match="is not a date"):
+        table(f"when,price\n{rows}", tmp_path, date="when", target="price")

@@ -178,3 +178,10 @@ def test_a_row_of_a_frame_goes_by_its_number() -> None:
 def test_no_file(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="does not exist; expected a CSV file"):
         read_frame(tmp_path / "nowhere.csv")
+
+
+def test_rows_with_more_fields_than_the_header_are_refused(tmp_path: Path) -> None:
+    path = tmp_path / "comma.csv"
+    path.write_text("id,step,x,label\n" + "".join(f"s{k // 3},{k % 3},0,5,a\n" for k in range(30)))
+    with pytest.raises(InputError, match="has rows with more fields than its header; give every column a name"):
+        read_frame(path, id="id", label="label")

@@ -12,7 +12,7 @@ import pandas as pd
 import pytest
 
 from ostinato.errors import InputError
-from ostinato.text.table import lines, make_table, read
+from ostinato.text.table import lines, make_table, read, read_frame
 
 FRAME = pd.DataFrame({"id": ["a", "b", "c"], "text": ["fine, fine", 'a "dull" one', "so\tso NA"], "label": [1, 0, 1]})
 
@@ -144,3 +144,11 @@ def test_a_column_that_is_missing(tmp_path: Path) -> None:
 def test_selecting_keeps_rows() -> None:
     table = make_table(FRAME).select(np.array([2, 0]))
     assert table.texts == [FRAME["text"][2], FRAME["text"][0]] and table.rows.tolist() == [3, 1]
+
+
+@pytest.mark.parametrize("row", ["well, a good film,pos", "a good film,pos,"])
+def test_rows_with_more_fields_than_the_header_are_refused(tmp_path: Path, row: str) -> None:
+    path = tmp_path / "reviews.csv"
+    path.write_text("text,label\n" + f"{row}\n" * 20)
+    with pytest.raises(InputError, match="has rows with more fields than its header; put texts with a comma"):
+        read_frame(path)

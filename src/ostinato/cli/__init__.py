@@ -3,8 +3,14 @@
 from __future__ import annotations
 
 import io
+import os
 import signal
 import sys
+import threading
+from types import FrameType
+
+#: What ends the command, by the signal that asks for it.
+_ENDS: dict[int, BaseException] = {signal.SIGINT: KeyboardInterrupt(), signal.SIGTERM: SystemExit(143)}
 
 
 def main() -> None:
@@ -15,7 +21,8 @@ def main() -> None:
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="replace")  # where the terminal has not all letters
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # so that what was begun is cleared away
+    for number in _ENDS:
+        signal.signal(number, end)
     try:
         from .app import app
     except ModuleNotFoundError as error:
@@ -26,3 +33,13 @@ def main() -> None:
     except KeyboardInterrupt:
         sys.exit(130)
     app(prog_name="ostinato")
+
+
+def end(number: int, frame: FrameType | None) -> None:
+    """End what runs, and have what was begun cleared away; a little later where Python ignores it: in `__del__`."""
+    while frame is not None:
+        if frame.f_code.co_name == "__del__":
+            threading.Timer(0.01, os.kill, (os.getpid(), number)).start()
+            return
+        frame = frame.f_back
+    raise _ENDS[number]

@@ -21,7 +21,7 @@ def run(
     """See `commands.predict`."""
     console = Console(quiet=quiet, highlight=False)
     if output is not None:
-        check_file(output, overwrite)
+        check_file(output, overwrite, folder, csv)
     rows = predict(folder, csv, count, sort)
     path = output or folder / "prediction.csv"
     try:

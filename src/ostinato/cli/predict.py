@@ -31,13 +31,14 @@ class Place:
     overwrite: bool
     quiet: bool
 
-    def check(self) -> None:
-        """
+    def check(self, run: Path, source: Path | None) -> None:
+        """See that what is predicted from stays.
+
         Raises:
             InputError: the file may not be written.
         """
         if self.output is not None:
-            check_file(self.output, self.overwrite)
+            check_file(self.output, self.overwrite, run, source)
 
 
 def run(folder: Path, file: Path | None, count: int | None, sort: bool, text_column: str | None, place: Place) -> None:
@@ -55,7 +56,7 @@ def run(folder: Path, file: Path | None, count: int | None, sort: bool, text_col
     known = TEXTS(folder) or NUMBERS(folder)
     if known and (count is not None or sort):
         raise InputError(f"{'--sort' if sort else '--future'} is for a run of forecast; {folder} is one of classify")
-    place.check()
+    place.check(folder, file)
     if NUMBERS(folder):
         from . import classify_numbers
 
@@ -104,7 +105,7 @@ def _show(rows: pd.DataFrame, place: Place, notes: list[str]) -> None:
     chances = [name for name in rows.columns if name.startswith("p(")]
     shown = [name for name in ("row", "predicted") if name in rows] + chances[:6]
     for name in shown:
-        grid.add_column(name, justify="left" if name == "predicted" and chances else "right", no_wrap=True)
+        grid.add_column(Text(name), justify="left" if name == "predicted" and chances else "right", no_wrap=True)
     if "text" in rows:
         grid.add_column("text", ratio=1, no_wrap=True, overflow="ellipsis")
     for row in rows.head(SHOWN).to_dict("records"):

@@ -37,6 +37,7 @@ class Saved:
     Attributes:
         settings, transformation: as it was trained with.
         tail: the last rows that it saw.
+        before: how many rows stand in front of these.
         future: rows that were predicted after them.
         model: the Keras model.
     """
@@ -44,6 +45,7 @@ class Saved:
     settings: Settings
     transformation: Transformation
     tail: Table
+    before: int
     future: int
     model: Any
 
@@ -55,6 +57,7 @@ def save(forecast: Forecast, folder: Path) -> None:
     table = planned.table
     rows = planned.window + planned.transformation.reach
     tail = {
+        "before": len(table) - len(table.values[-rows:]),
         "dates": None if table.dates is None else days(table.dates[-rows:]),
         "values": table.values[-rows:].tolist(),
     }
@@ -98,7 +101,7 @@ def write_rows(rows: pd.DataFrame, path: Path) -> None:
     path = path.resolve()
     with tempfile.TemporaryDirectory(prefix=".ostinato.", dir=path.parent) as beside:
         whole = Path(beside) / path.name
-        rows.to_csv(whole, index=False, float_format="%.10g")
+        rows.to_csv(whole, index=False, float_format="%.15g")
         whole.replace(path)
 
 
@@ -114,12 +117,12 @@ def load(folder: str | Path) -> Saved:
         settings = Settings(**config["settings"])
         transformation = from_json(config["transformation"])
         tail = _read_tail(config)
-        future = int(config["future"])
+        before, future = int(config["tail"].get("before", 0)), int(config["future"])
         if settings.window is None or len(tail) < settings.window + transformation.reach:
             raise ValueError(f"{len(tail)} rows are too few for the window of {settings.window}")
     except (KeyError, TypeError, ValueError, AttributeError) as error:
         raise damaged(folder / CONFIG, error, RUN) from None
-    return Saved(settings, transformation, tail, future, _load_model(folder, settings, transformation))
+    return Saved(settings, transformation, tail, before, future, _load_model(folder, settings, transformation))
 
 
 def _read_tail(config: dict[str, Any]) -> Table:

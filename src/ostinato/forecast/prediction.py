@@ -51,7 +51,8 @@ def predict(run: str | Path, table: TableLike = None, count: int | None = None, 
     if not np.isfinite(predicted).all():
         raise InputError(f"{run} is damaged: its network predicts no finite numbers; train again")
     if known.dates is None:
-        return pd.DataFrame({"row": np.arange(len(known), len(known) + count) + 1, "prediction": predicted})
+        last = len(known) + (saved.before if known is saved.tail else 0)
+        return pd.DataFrame({"row": np.arange(last, last + count) + 1, "prediction": predicted})
     return pd.DataFrame({"date": known.frequency.after(known.dates[-1], count), "prediction": predicted})
 
 
@@ -80,4 +81,5 @@ def _known(tail: Table, new: Table, window: int, reach: int) -> Table:
         raise InputError(
             f"{new.source} has {len(new)} row{'s' * (len(new) != 1)}; the model needs the last {needed}{ends}"
         )
-    return Table(new.source, rows.columns, rows.values, rows.dates, rows.date, tail.frequency)
+    spaced = new.frequency if tail.dates is None else tail.frequency
+    return Table(new.source, rows.columns, rows.values, rows.dates, rows.date, spaced)

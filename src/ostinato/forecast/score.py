@@ -105,6 +105,11 @@ def verdict(scores: Sequence[Score]) -> str:
     if np.isnan(skill.value):
         return "The test rows never change, so that naive makes no error and no model can be better."
     by = f"skill {percent(skill.value)} (95% CI {interval(skill)})"
+    if np.isnan(skill.low) and skill.value:
+        return (
+            f"Whether the model is better than naive cannot be told: its skill is {percent(skill.value)}, of too few "
+            "test rows for an interval; give more rows, a larger --test-size, or a shorter --horizon."
+        )
     if skill.better:
         sentence = f"The model is {'slightly ' * (skill.value < SLIGHT)}better than naive: {by}."
     elif skill.worse:

@@ -279,13 +279,23 @@ _UNREADABLE = (ValueError, EOFError, ImportError, zipfile.BadZipFile, zlib.error
 _LEAST, _MOST = 1e-100, 1e100
 
 
+#: Years that a date without signs between its digits, or one read by guesswork, may be of.
+_YEARS = 1000, 2999
+
+#: Such dates, by their number of digits; ten are seconds since 1970 as well, and so are left to these.
+_COMPACT = {"%Y%m%d%H%M": 12, "%Y%m%d%H%M%S": 14}
+
+#: Months with a name and a year of two or four digits, which pandas takes for days of the year 1.
+_MONTHS = ("%b-%y", "%b %y", "%b-%Y", "%b %Y", "%B %Y", "%b/%y")
+
+
 def parse_dates(column: pd.Series) -> pd.Series:
     """Dates out of text or numbers, without time zone; NaT where a cell is none.
 
-    Numbers are years (1949), days (20150102), or seconds (from 1e8, of 1973, on), milli-, micro- or nanoseconds since
-    1970. Where 03/04/2020 can be read in both ways, the way that puts the rows in order wins; where both do, the one
-    with fewer gaps, and then the month first, or the day where dots stand between. Dates with a zone keep their own
-    clock where all show the same time of day, and are UTC otherwise.
+    Numbers are years (1949), days (20150102), minutes or seconds (201501021530), or seconds (from 1e8, of 1973, on),
+    milli-, micro- or nanoseconds since 1970. Where 03/04/2020 can be read in both ways, the way that puts the rows in
+    order wins; where both do, the one with fewer gaps, and then the month first, or the day where dots stand between.
+    Dates with a zone keep their own clock where all show the same time of day, and are UTC otherwise.
     """
     if pd.api.types.is_datetime64_any_dtype(column.dtype):
         local: pd.Series = column.dt.tz_localize(None)
@@ -293,19 +303,10 @@ def parse_dates(column: pd.Series) -> pd.Series:
             return local
         return pd.to_datetime(column, utc=True).dt.tz_localize(None)
     text = column.astype("string").str.strip()
+    if (named := _named(text)) is not None:
+        return named
     if _is_numeric(column):
-        number = float(np.nanmedian(_as_numbers(column)))
-        digits = text.str.replace(r"\.0*$", "", regex=True)
-        if 1000 <= number < 3000:
-            return pd.to_datetime(digits, format="%Y", errors="coerce")
-        if 1e7 < number < 1e8:
-            return pd.to_datetime(digits, format="%Y%m%d", errors="coerce")
-        if number < 1e8:
-            return pd.Series(pd.NaT, column.index)
-        unit: Literal["s", "ms", "us", "ns"] = (
-            "s" if number < 1e11 else "ms" if number < 1e14 else "us" if number < 1e17 else "ns"
-        )
-        return pd.to_datetime(pd.to_numeric(text), unit=unit, errors="coerce")
+        return _numbered(text, float(np.nanmedian(_as_numbers(column))))
     clock = pd.to_datetime(text.str.extract(_ZONED, expand=False), format="ISO8601", errors="coerce")
     if _one_time_of_day(clock):
         return clock
@@ -318,7 +319,37 @@ def parse_dates(column: pd.Series) -> pd.Series:
                 pd.to_datetime(text, dayfirst=first, errors="coerce", utc=True) for first in (dotted, not dotted)
             ]
     best = max(readings, key=lambda dates: (int(dates.notna().sum()), _order(dates), _evenness(dates)))
-    return best.dt.tz_localize(None)
+    return best.where(best.dt.year >= _YEARS[0]).dt.tz_localize(None)  # pandas gives the year 1 to what names none
+
+
+def _named(text: pd.Series) -> pd.Series | None:
+    """Months with their names, in order; no dates of times without a day, which pandas takes for today's."""
+    if text.str.fullmatch(r"\d{1,2}:\d\d(:\d\d(\.\d+)?)?(\s*[AaPp][Mm])?").all():
+        return pd.Series(pd.NaT, text.index)
+    for form in _MONTHS:
+        found = pd.to_datetime(text, format=form, errors="coerce")
+        if len(found) and found.notna().all() and _order(found):
+            return found
+    return None
+
+
+def _numbered(text: pd.Series, middle: float) -> pd.Series:
+    """Dates out of numbers, of which `middle` is the median."""
+    digits = text.str.replace(r"\.0*$", "", regex=True)
+    if 1000 <= middle < 3000:
+        return pd.to_datetime(digits, format="%Y", errors="coerce")
+    if 1e7 < middle < 1e8:
+        return pd.to_datetime(digits, format="%Y%m%d", errors="coerce")
+    if middle < 1e8:
+        return pd.Series(pd.NaT, text.index)
+    for form, length in _COMPACT.items():
+        found = pd.to_datetime(digits.where(digits.str.len() == length), format=form, errors="coerce")
+        if found.notna().all() and found.dt.year.between(*_YEARS).all():
+            return found
+    unit: Literal["s", "ms", "us", "ns"] = (
+        "s" if middle < 1e11 else "ms" if middle < 1e14 else "us" if middle < 1e17 else "ns"
+    )
+    return pd.to_datetime(pd.to_numeric(text), unit=unit, errors="coerce")
 
 
 def _one_time_of_day(dates: pd.Series) -> bool:

@@ -88,11 +88,11 @@ def exists(path: Path) -> bool:
         raise InputError(f"{path} cannot be written: {error.strerror or error}; choose another --output") from None
 
 
-def check_file(path: Path, overwrite: bool) -> None:
-    """See that a file may be written there.
+def check_file(path: Path, overwrite: bool, run: Path, source: Path | None) -> None:
+    """See that the predictions of a run, from a file if any, may be written there.
 
     Raises:
-        InputError: it may not.
+        InputError: they may not.
     """
     if not exists(path):
         return
@@ -102,6 +102,9 @@ def check_file(path: Path, overwrite: bool) -> None:
         )
     if not overwrite:
         raise InputError(f"{path} exists already; choose another --output, or pass --overwrite")
+    inside = run.resolve() in path.resolve().parents and path.name != "prediction.csv"
+    if inside or (source is not None and exists(source) and path.samefile(source)):
+        raise InputError(f"{path} is what is predicted from, so it stays; choose another --output")
 
 
 def check_free(path: Path, kind: Kind, overwrite: bool) -> None:

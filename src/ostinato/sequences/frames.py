@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -98,15 +99,20 @@ def _read_csv(path: Path, id: str, label: str | None) -> pd.DataFrame:
 
     if not path.is_file():
         raise InputError(f"{path} {'is no file' if path.exists() else 'does not exist'}; expected a CSV file")
+    types = {id: str} if label is None else {id: str, label: str}
     try:
-        frame: pd.DataFrame = pd.read_csv(
-            path, index_col=False, skip_blank_lines=False, dtype={id: str} if label is None else {id: str, label: str}
-        )
+        with warnings.catch_warnings():
+            warnings.simplefilter("error", pd.errors.ParserWarning)
+            frame: pd.DataFrame = pd.read_csv(path, index_col=False, skip_blank_lines=False, dtype=types)
     except pd.errors.EmptyDataError:
         raise InputError(f"{path} is empty; expected a header and rows") from None
     except UnicodeError:
         raise InputError(f"{path} is not a CSV file in UTF-8") from None
-    except (pd.errors.ParserError, pd.errors.ParserWarning) as error:
+    except pd.errors.ParserWarning:
+        raise InputError(
+            f"{path} has rows with more fields than its header; give every column a name, and write decimal points"
+        ) from None
+    except pd.errors.ParserError as error:
         raise InputError(f"{path} is not a CSV file: {' '.join(str(error).split())}") from None
     except OSError as error:
         raise InputError(f"{path} cannot be read: {error.strerror or error}") from None

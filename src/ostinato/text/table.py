@@ -6,6 +6,7 @@ import difflib
 import gzip
 import io
 import json
+import warnings
 import zlib
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -125,9 +126,17 @@ def read_frame(path: Path) -> pd.DataFrame:
         else:
             words = decoded(content, str(path))
             separator = "\t" if kind == ".tsv" else _separator(words)
-            frame = pd.read_csv(io.StringIO(words), sep=separator, dtype=str, keep_default_na=False)
+            with warnings.catch_warnings():
+                warnings.simplefilter("error", pd.errors.ParserWarning)
+                frame = pd.read_csv(
+                    io.StringIO(words), sep=separator, dtype=str, keep_default_na=False, index_col=False
+                )
     except InputError:
         raise
+    except pd.errors.ParserWarning:
+        raise InputError(
+            f"{path} has rows with more fields than its header; put texts with a comma or semicolon in quotes"
+        ) from None
     except Exception as error:  # each of the readers raises its own
         said = (str(error).strip().splitlines() or [type(error).__name__])[0]
         raise InputError(f"{path} cannot be read as {kind[1:]} ({said}); expected {FORMATS}") from None
