@@ -36,7 +36,9 @@ FLOOR = (
 
 def _arguments(given: Sequence[str] | None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m benchmarks", description="Ostinato beside other frameworks.")
-    parser.add_argument("--quick", action="store_true", help="fewer shapes and rounds, PyTorch and Keras on torch only")
+    parser.add_argument(
+        "--quick", action="store_true", help="fewer shapes and rounds, PyTorch and Keras on torch only, no floor"
+    )
     parser.add_argument("--only", action="append", choices=NAMES, metavar="NAME",
                         help=f"one of {', '.join(NAMES)}; default: all but {' and '.join(BY_NAME)}")  # fmt: skip
     return machine.arguments(parser, given)
@@ -123,7 +125,7 @@ def main(given: Sequence[str] | None = None) -> int:
     arguments = _arguments(given)
     wanted = [name for name in NAMES if name in (arguments.only or set(NAMES) - set(BY_NAME))]
     left_out: dict[Environment, str] = {"peers": "not in --quick"} if arguments.quick else {}
-    settings = Settings(Turns(3, 0.1) if arguments.quick else Turns(9, 0.4), arguments.threads, left_out)
+    settings = Settings(Turns(3, 0.1, warm_up=0.5) if arguments.quick else Turns(9, 0.4), arguments.threads, left_out)
     start = machine.describe(arguments.threads)
     results: dict[str, list[Result]] = {}
     tables: list[Table] = []
@@ -132,7 +134,7 @@ def main(given: Sequence[str] | None = None) -> int:
         library, how = machine.build_peak(Path(folder))
         held = {case: TIMED[case](arguments.quick) for case in wanted if case in TIMED}
         stepping = {one.step.cell: None for case in held.values() for one in case if one.step}
-        steps = machine.build_steps(Path(folder), stepping) if stepping else None
+        steps = machine.build_steps(Path(folder), stepping) if stepping and not arguments.quick else None
         peak, alone = _multiply_adds(library, arguments.threads), _elementwise(steps, arguments.threads)
         with Arena(settings, _tell, peak=peak, alone=alone) as arena:
             for case in wanted:
