@@ -36,9 +36,7 @@ FLOOR = (
 
 def _arguments(given: Sequence[str] | None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m benchmarks", description="Ostinato beside other frameworks.")
-    parser.add_argument(
-        "--quick", action="store_true", help="fewer shapes and rounds, PyTorch and Keras on torch only, no floor"
-    )
+    parser.add_argument("--quick", action="store_true", help="fewer shapes and rounds, PyTorch and Keras on torch only")
     parser.add_argument("--only", action="append", choices=NAMES, metavar="NAME",
                         help=f"one of {', '.join(NAMES)}; default: all but {' and '.join(BY_NAME)}")  # fmt: skip
     return machine.arguments(parser, given)
