@@ -90,8 +90,10 @@ void work(const Cell& cell, long units, long width, long rows, int phi, int sigm
 using namespace ostinato;
 using namespace ostinato::OSTINATO_SET;
 
+#define EXPORTED extern "C" __attribute__((visibility("default")))
+
 // How many rows one run of one thread goes through: those that fit a first-level cache; 0 if there is no such cell.
-extern "C" __attribute__((visibility("default"))) long rows_of(const char* name, long units) {
+EXPORTED long rows_of(const char* name, long units) {
   const Cell cell = cell_named(name);
   if (!cell.program) return 0;
   const long row = vectors(*cell.program) * units * long(sizeof(float));
@@ -99,7 +101,7 @@ extern "C" __attribute__((visibility("default"))) long rows_of(const char* name,
 }
 
 // On each of `threads` threads: every row's step, `runs` times.
-extern "C" __attribute__((visibility("default"))) double steps(const char* name, long units, int phi, int sigma, int training, long runs, int threads) {
+EXPORTED double steps(const char* name, long units, int phi, int sigma, int training, long runs, int threads) {
   const Cell cell = cell_named(name);
   const long width = (units + lanes<Vector<float>> - 1) / lanes<Vector<float>> * lanes<Vector<float>>;
   std::vector<float> sinks(threads);

@@ -7,10 +7,14 @@ import os
 import signal
 import sys
 import threading
+from collections.abc import Callable
 from types import FrameType
 
 #: What ends the command, by the signal that asks for it.
-_ENDS: dict[int, BaseException] = {signal.SIGINT: KeyboardInterrupt(), signal.SIGTERM: SystemExit(143)}
+_ENDS: dict[signal.Signals, Callable[[], BaseException]] = {
+    signal.SIGINT: KeyboardInterrupt,
+    signal.SIGTERM: lambda: SystemExit(143),
+}
 
 
 def main() -> None:
@@ -22,7 +26,8 @@ def main() -> None:
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="replace")  # where the terminal has not all letters
     for number in _ENDS:
-        signal.signal(number, end)
+        if signal.getsignal(number) is not signal.SIG_IGN:  # as where a shell runs it in the background
+            signal.signal(number, end)
     try:
         from .app import app
     except ModuleNotFoundError as error:
@@ -42,4 +47,4 @@ def end(number: int, frame: FrameType | None) -> None:
             threading.Timer(0.01, os.kill, (os.getpid(), number)).start()
             return
         frame = frame.f_back
-    raise _ENDS[number]
+    raise _ENDS[signal.Signals(number)]()

@@ -10,7 +10,7 @@ from rich.table import Table as Grid
 from ..errors import InputError
 from ..forecast import predict
 from ..forecast.folder import write_rows
-from ..report.folder import check_file
+from ..report.folder import PREDICTION, check_file
 from .margin import line
 from .report import labels
 
@@ -23,7 +23,7 @@ def run(
     if output is not None:
         check_file(output, overwrite, folder, csv)
     rows = predict(folder, csv, count, sort)
-    path = output or folder / "prediction.csv"
+    path = output or folder / PREDICTION
     try:
         write_rows(rows, path)
     except OSError as error:

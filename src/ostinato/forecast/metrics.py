@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from statistics import NormalDist
 
 import numpy as np
 
@@ -13,7 +14,7 @@ import numpy as np
 RESAMPLES, FEWEST = 2000, 3
 
 #: The 97.5% point of the normal distribution.
-NORMAL = 1.959964
+NORMAL = NormalDist().inv_cdf(0.975)
 
 
 def rmse(actual: np.ndarray, forecast: np.ndarray) -> float:

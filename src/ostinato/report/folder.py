@@ -18,6 +18,9 @@ import numpy as np
 
 from ..errors import InputError
 
+#: What is predicted from a run, in its folder, unless another place is named.
+PREDICTION = "prediction.csv"
+
 
 @dataclass(frozen=True)
 class Kind:
@@ -102,7 +105,7 @@ def check_file(path: Path, overwrite: bool, run: Path, source: Path | None) -> N
         )
     if not overwrite:
         raise InputError(f"{path} exists already; choose another --output, or pass --overwrite")
-    inside = run.resolve() in path.resolve().parents and path.name != "prediction.csv"
+    inside = run.resolve() in path.resolve().parents and path.name != PREDICTION
     if inside or (source is not None and exists(source) and path.samefile(source)):
         raise InputError(f"{path} is what is predicted from, so it stays; choose another --output")
 
