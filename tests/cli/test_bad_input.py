@@ -49,6 +49,8 @@ def refused(ostinato: Call, sentence: str, *arguments: object) -> None:
         (f"date,y\n{ROWS}", ["--window", "abc"], "--window is 'abc'; expected a whole number such as 30"),
         (f"date,y\n{ROWS}", ["--window", "3.5"], "--window is '3.5'; expected a whole number such as 30"),
         (f"date,y\n{ROWS}", ["--test-size", "many"], "--test-size is 'many'; expected a number such as 0.2"),
+        (f"date,y\n{ROWS}", ["--units", "9" * 30], f"--units is '{'9' * 30}'; expected a whole number of at most"),
+        (f"date,y\n{ROWS}", ["--test", "prices.csv", "--test-size", 5], "--test-size is 5, but all rows of --test"),
         (f"date,y\n{ROWS}", ["--test-size", 100], "leaves 0 to train on, 0 to stop on and 100 to test on"),
         (f"date,y\n{ROWS}", ["--test-size", 1], "--test-size leaves 1 row to test on; expected at least 2"),
         (f"date,y\n{ROWS}", ["--future", 10**9], "--future is 1000000000; expected 0 to 10000 rows"),

@@ -174,6 +174,7 @@ def test_regression(ostinato: Call, waves: Path) -> None:
         (["one.csv"], "all texts have the label 'a'; expected at least two classes"),
         (["waves.npz", "--longest", 9], "--longest is for texts; waves.npz holds sequences of numbers"),
         (["waves.npz", "--preset", "tutorial"], "--preset is for texts"),
+        (["waves.npz", "--test", "waves.npz", "--test-size", 0.3], "--test-size is 0.3, but all rows of --test"),
         (["waves.npz", "--task", "regress"], "the labels are no numbers but '"),
         (["amounts.npz", "--units", 0], "--units is 0; expected a whole number of at least 1"),
         (["broken.npz"], "broken.npz cannot be read"),
@@ -186,6 +187,12 @@ def test_bad_input(ostinato: Call, reviews: Path, waves: Path, flags: list[Any],
     Path("broken.npz").write_bytes(b"PK broken")
     Path("more.csv").write_text("review,mood,day\nx,a,1\n")
     refused(ostinato, sentence, "classify", *flags)
+
+
+def test_a_network_that_does_not_fit_in_memory(ostinato: Call, waves: Path) -> None:
+    result = ostinato("classify", waves, "--units", 2**31, "--output", "run")
+    assert result.exit_code == 2 and result.stderr.count("\n") == 1
+    assert "this does not fit in memory; use fewer --units" in result.stderr and not Path("run").exists()
 
 
 def test_predict_refuses(ostinato: Call, reviews: Path, waves: Path) -> None:

@@ -74,7 +74,7 @@ def test_predict_from_newer_rows(run: Path, result: Forecast) -> None:
         (Frame({"value": [1.0]}), "has no column 'date'"),
         (
             Frame({"date": pd.date_range("2021-01-01", periods=20, freq="7D"), "value": range(20)}),
-            "has weekly rows, and the run was trained on daily ones; give rows with the same time between them",
+            "has weekly rows, and the model is for daily ones; give rows with the same time between them",
         ),
     ],
 )
@@ -135,6 +135,9 @@ def edit(change: Callable[[dict[str, Any]], object]) -> Callable[[Path], None]:
         (edit(lambda config: config["tail"].update(values=[[1.0]], dates=["2020-01-01"])), "config.json is damaged"),
         (edit(lambda config: config["transformation"].update(step=[])), "config.json is damaged"),
         (edit(lambda config: config["frequency"].update(name=1, pace=2)), "config.json is damaged"),
+        (edit(lambda config: config["frequency"].update(seconds="a day")), "config.json is damaged"),
+        (edit(lambda config: config["frequency"].update(seconds=0)), "config.json is damaged"),
+        (edit(lambda config: config["tail"]["dates"].reverse()), "config.json is damaged"),
         (edit(lambda config: config["settings"].update(units=5)), "model.keras is damaged"),
         (lambda run: (run / "model.keras").unlink(), "model.keras is missing"),
         (lambda run: (run / "model.keras").write_bytes(b"PK\3\4 not a model"), "model.keras is damaged"),

@@ -19,6 +19,10 @@ from ostinato.forecast.frequency import ROWS, detect
         (pd.date_range("2020-01-01", periods=30, freq="ME"), "monthly", 12),
         (pd.date_range("2020-01-15", periods=9, freq=pd.DateOffset(months=3)), "quarterly", 4),
         (pd.date_range("1900-01-01", periods=9, freq="YS"), "yearly", 1),
+        (pd.date_range("2020-01-01", periods=30, freq="BME"), "monthly", 12),
+        (pd.date_range("2020-01-01", periods=30, freq="BMS"), "monthly", 12),
+        (pd.date_range("2020-01-01", periods=30, freq="BQE"), "quarterly", 4),
+        (pd.date_range("2000-01-01", periods=20, freq="BYE"), "yearly", 1),
         (pd.date_range("2020-01-01", periods=60, freq="h"), "hourly", 24),
         (pd.date_range("2020-01-01", periods=60, freq="30min"), "every 30 minutes", 48),
         (pd.date_range("2020-01-01", periods=60, freq="10D"), "every 10 days", 1),
@@ -55,6 +59,14 @@ def test_irregular_dates() -> None:
     found = detect(days)
     assert (found.name, found.season) == ("irregular", 1)
     assert found.after(days[-1], 1)[0] > days[-1]
+
+
+def test_holidays_move_the_first_day_of_trade() -> None:
+    firsts = pd.date_range("2020-01-01", periods=30, freq="BMS")
+    moved = pd.DatetimeIndex([day + pd.offsets.BDay(1) if day.month == 1 else day for day in firsts])
+    found = detect(moved)
+    assert (found.name, found.gaps) == ("monthly", 0)
+    assert list(found.after(moved[-1], 3)) == list(pd.date_range(moved[-1] + pd.offsets.BDay(1), periods=3, freq="BMS"))
 
 
 def test_too_few_dates_to_tell() -> None:

@@ -203,6 +203,16 @@ def test_later_rows_must_be_later(tmp_path: Path) -> None:
         first.following(table("y\n1\n", tmp_path))
 
 
+def test_later_rows_are_spaced_alike_and_a_gap_before_them_is_counted() -> None:
+    def daily(first: str, freq: str = "D") -> Table:
+        return make_table(pd.DataFrame({"y": range(20)}, index=pd.date_range(first, periods=20, freq=freq)), "y")
+
+    assert daily("2020-01-01").following(daily("2020-01-21")).frequency.gaps == 0
+    assert daily("2020-01-01").following(daily("2020-03-01")).frequency.gaps == 1
+    with pytest.raises(InputError, match="has weekly rows, and the model is for daily ones"):
+        daily("2020-01-01").following(daily("2020-01-21", "7D"))
+
+
 def test_built_in_prices() -> None:
     read = make_table(read_demo(), "Open")
     assert (len(read), read.frequency.name, read.label(0), read.values[0, 0]) == (
@@ -228,6 +238,10 @@ def test_built_in_prices_need_their_package(monkeypatch: pytest.MonkeyPatch) -> 
         (["202001010000", "202001010100"], ["2020-01-01 00:00", "2020-01-01 01:00"]),
         (["20200101000000", "20200101000030"], ["2020-01-01 00:00", "2020-01-01 00:00:30"]),
         (["1577836800000", "1577923200000"], ["2020-01-01", "2020-01-02"]),
+        (["194911", "194912", "195001"], ["1949-11-01", "1949-12-01", "1950-01-01"]),
+        (["2000M11", "2000M12", "2001M01"], ["2000-11-01", "2000-12-01", "2001-01-01"]),
+        (["2000Q3", "2000Q4", "2001Q1"], ["2000-07-01", "2000-10-01", "2001-01-01"]),
+        (["Q3 2000", "Q4 2000", "Q1 2001"], ["2000-07-01", "2000-10-01", "2001-01-01"]),
     ],
     ids=str,
 )
@@ -238,7 +252,14 @@ def test_short_and_compact_dates(tmp_path: Path, cells: list[str], expected: lis
 
 
 @pytest.mark.parametrize(
-    "cells", [["01/13", "02/13"], ["04-Jan", "05-Jan"], ["Jan 30", "Jan 31", "Feb 01"], ["08:00", "08:01"]]
+    "cells",
+    [
+        ["01/13", "02/13"],
+        ["04-Jan", "05-Jan"],
+        ["Jan 30", "Jan 31", "Feb 01"],
+        ["08:00", "08:01"],
+        ["194913", "194914"],
+    ],
 )
 def test_what_names_no_year_or_no_day_is_no_date(tmp_path: Path, cells: list[str]) -> None:
     rows = "".join(f"{cell},{number}\n" for number, cell in enumerate(cells))

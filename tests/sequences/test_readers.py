@@ -79,11 +79,11 @@ b,10,4,40,no
 """
 
 
-@pytest.mark.parametrize("from_file", [False, True])
-def test_a_long_table(tmp_path: Path, from_file: bool) -> None:
+@pytest.mark.parametrize("separator", ["", ",", ";", "\t"])
+def test_a_long_table(tmp_path: Path, separator: str) -> None:
     path = tmp_path / "long.csv"
-    path.write_text(CSV)
-    found = read_frame(path if from_file else pd.read_csv(io.StringIO(CSV)))
+    path.write_text(CSV.replace(",", separator))
+    found = read_frame(path if separator else pd.read_csv(io.StringIO(CSV)))
     assert [one.tolist() for one in found.sequences] == [[[2, 20], [3, 30], [4, 40]], [[5, 50]]]
     assert found.labels is not None
     assert found.labels.tolist() == ["no", "yes"]

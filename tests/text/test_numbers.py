@@ -64,6 +64,7 @@ def test_a_summary_suffices_where_it_does(tmp_path: Path) -> None:
         ({"y": np.zeros(40)}, "classify", "all sequences have the label '0.0'; expected at least two"),
         ({"y": np.linspace(0, 1, 40)}, "classify", "40 different labels for 40 sequences"),
         ({"y": np.array(["a", "b"] * 20)}, "regress", "the labels are no numbers but 'a'"),
+        ({"y": np.full(40, 2.5)}, "regress", "all labels are 2.5; expected numbers that differ"),
     ],
 )
 def test_bad_labels(tmp_path: Path, others: dict[str, Any], task: Any, sentence: str) -> None:

@@ -89,8 +89,8 @@ def test_lists_survive_parquet(tmp_path: Path) -> None:
 
 
 def test_lines_keep_their_numbers() -> None:
-    table = lines("first\n\n  \nfourth\n", "here")
-    assert table.texts == ["first", "fourth"] and table.rows.tolist() == [1, 4] and table.labels is None
+    table = lines("first\r\n\n  \nfourth\u2028\fline\n", "here")
+    assert table.texts == ["first", "fourth\u2028\fline"] and table.rows.tolist() == [1, 4] and table.labels is None
 
 
 def test_texts_to_predict_need_no_labels(tmp_path: Path) -> None:

@@ -14,13 +14,15 @@ from types import FrameType
 _ENDS: dict[signal.Signals, Callable[[], BaseException]] = {
     signal.SIGINT: KeyboardInterrupt,
     signal.SIGTERM: lambda: SystemExit(143),
+    signal.SIGHUP: lambda: SystemExit(129),
 }
 
 
 def main() -> None:
     """Run the command line.
 
-    Exit codes: 0 done; 2 what was given does not do; 130 and 143 interrupted and terminated, with nothing half-written.
+    Exit codes: 0 done; 2 what was given does not do; 130, 143, 129 interrupted, terminated, hung up: nothing is
+    half-written.
     """
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):

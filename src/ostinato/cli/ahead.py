@@ -11,7 +11,7 @@ from ..errors import InputError
 from ..forecast import predict
 from ..forecast.folder import write_rows
 from ..report.folder import PREDICTION, check_file
-from .margin import line
+from .margin import amount, line
 from .report import labels
 
 
@@ -32,6 +32,6 @@ def run(
     for name in rows.columns:
         grid.add_column(name, justify="right")
     for label, value in zip(labels(rows), rows["prediction"], strict=True):
-        grid.add_row(label, f"{value:.6g}")
+        grid.add_row(label, amount(value))
     console.print(grid)
     line(console, "written", str(path))

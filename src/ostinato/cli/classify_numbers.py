@@ -42,7 +42,7 @@ def run(reading: Reading, preset: str, changes: dict[str, Any], place: Place) ->
         with epochs(console, int(changes.get("epochs", 100)), "training") as advance:
             result = execute(plan, advance)
         save(result, whole)
-        result.predictions.to_csv(whole / PREDICTIONS, index=False, float_format="%.6g")
+        result.predictions.to_csv(whole / PREDICTIONS, index=False, float_format="%.9g")
         _tell(result, whole)
     line(console, "model", described(result))
     example = f"new{reading.file.suffix}"

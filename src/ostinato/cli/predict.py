@@ -15,7 +15,7 @@ from ..errors import InputError
 from ..forecast.folder import ROWS, write_rows
 from ..forecast.folder import RUN as FORECAST
 from ..report.folder import check_file
-from .margin import line
+from .margin import amount, line
 
 #: Rows that a terminal gets to see.
 SHOWN = 100
@@ -128,5 +128,5 @@ def _show(rows: pd.DataFrame, place: Place, notes: list[str]) -> None:
 
 def _cell(value: object, chance: bool) -> str:
     if isinstance(value, float):
-        return f"{value:.3f}" if chance else f"{value:.6g}"
+        return f"{value:.3f}" if chance else amount(value)
     return str(value)

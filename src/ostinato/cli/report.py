@@ -12,7 +12,7 @@ from rich.table import Table as Grid
 from ..forecast import Forecast, Plan
 from ..forecast.score import Score, interval, percent
 from ..forecast.table import days
-from .margin import line
+from .margin import amount, line
 
 SCALINGS = {"minmax": "levels from 0 to 1", "steps": "steps"}
 
@@ -93,7 +93,7 @@ def _cells(score: Score) -> list[str]:
 
 def _future(result: Forecast) -> str:
     rows = result.rows[result.rows["actual"].isna()]
-    shown = [f"{label} {value:.6g}" for label, value in zip(labels(rows), rows["prediction"], strict=True)]
+    shown = [f"{label} {amount(value)}" for label, value in zip(labels(rows), rows["prediction"], strict=True)]
     return ", ".join(shown[:5]) + (f", ... {len(rows)} rows" if len(rows) > 5 else "")
 
 

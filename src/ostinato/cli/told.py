@@ -24,6 +24,15 @@ def told() -> Iterator[None]:
             raise
         print(f"ostinato: this needs {error.name}; pip install 'ostinato[all]'", file=sys.stderr)
         raise typer.Exit(2) from None
+    except (MemoryError, RuntimeError) as error:
+        if not isinstance(error, MemoryError) and "allocate memory" not in str(error):  # torch has no class for it
+            raise
+        print(
+            "ostinato: this does not fit in memory; use fewer --units or --layers, a smaller --batch-size, "
+            "or shorter sequences",
+            file=sys.stderr,
+        )
+        raise typer.Exit(2) from None
     except KeyboardInterrupt:
         print("ostinato: interrupted; nothing was written", file=sys.stderr)
         raise typer.Exit(130) from None

@@ -11,6 +11,8 @@ from typer.core import TyperGroup
 
 #: The base of what typer raises for them, which has no public name.
 UsageError: Any = typer.BadParameter.__mro__[1]
+#: No flag makes sense of more, and no tensor has as many entries along a side.
+MOST = 2**32 - 1
 
 
 class Commands(TyperGroup):
@@ -47,9 +49,12 @@ def _sentence(error: Any) -> str:
 def whole(text: str) -> int:
     """The whole number that a flag was given."""
     try:
-        return int(text)
+        value = int(text)
     except ValueError:
         raise typer.BadParameter(f"is {text!r}; expected a whole number such as 30") from None
+    if abs(value) > MOST:
+        raise typer.BadParameter(f"is {text!r}; expected a whole number of at most {MOST:,}")
+    return value
 
 
 def number(text: str) -> float:

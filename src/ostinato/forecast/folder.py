@@ -134,7 +134,10 @@ def _read_tail(config: dict[str, Any]) -> Table:
     if dates is not None and len(dates) != len(values):
         raise ValueError("the last rows do not fit their dates")
     index = None if dates is None else pd.DatetimeIndex(pd.to_datetime(dates, format="ISO8601"))
-    return Table(config["source"], columns, values, index, config["date"], Frequency(**config["frequency"]))
+    frequency = Frequency(**config["frequency"])
+    if index is not None and not (index.is_monotonic_increasing and frequency.after(index[-1], 1)[0] > index[-1]):
+        raise ValueError("the dates of the last rows do not go on")
+    return Table(config["source"], columns, values, index, config["date"], frequency)
 
 
 def _load_model(folder: Path, settings: Settings, transformation: Transformation) -> Any:

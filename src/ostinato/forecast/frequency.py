@@ -16,6 +16,8 @@ NAMES = {7 * DAY: "weekly", DAY: "daily", 3600.0: "hourly", 60.0: "every minute"
 MONTHS = {1: "monthly", 3: "quarterly", 12: "yearly"}
 #: Up to so many weekdays in a row without a value are holidays; more are a gap.
 HOLIDAYS = 2
+#: So many rows show how they are spaced, and steps that differ by this factor are others.
+FEWEST, WIDER = 6, 1.5
 
 
 @dataclass(frozen=True)
@@ -26,10 +28,10 @@ class Frequency:
         name: for people: "business-daily", "monthly", "irregular", "by row" ...
         season: steps of the season that such data usually have (Monday to Friday, January to December); 1 is none.
         gaps: how many times the next row comes later than expected. Rows are taken as consecutive all the same.
-        business: whether steps go from weekday to weekday.
+        business: whether only weekdays count: steps go from one to the next, or months begin or end with one.
         months: calendar months a step, or 0.
         seconds: seconds a step where it is of fixed length; of "irregular" the median; otherwise 0.
-        month_end: whether dates are the last days of their months.
+        month_end: whether dates are the last days, or weekdays, of their months.
     """
 
     name: str
@@ -43,7 +45,7 @@ class Frequency:
     @property
     def step(self) -> float:
         """Seconds from row to row, about; 0 of rows without dates."""
-        return DAY if self.business else self.months * 30.44 * DAY or self.seconds
+        return self.months * 30.44 * DAY or (DAY if self.business else self.seconds)
 
     def after(self, last: pd.Timestamp, count: int) -> pd.DatetimeIndex:
         """The `count` dates that follow `last`.
@@ -62,12 +64,29 @@ class Frequency:
         return dates
 
     def _after(self, last: pd.Timestamp, count: int) -> pd.DatetimeIndex:
+        if self.months:
+            dates = pd.DatetimeIndex([last + pd.DateOffset(months=self.months * k) for k in range(1, count + 1)])
+            if self.business:
+                return (_last_weekdays if self.month_end else _first_weekdays)(dates)
+            return dates + pd.offsets.MonthEnd(0) if self.month_end else dates
         if self.business:
             return pd.bdate_range(last + pd.offsets.BDay(1), periods=count)
-        if self.months:
-            dates = [last + pd.DateOffset(months=self.months * k) for k in range(1, count + 1)]
-            return pd.DatetimeIndex([date + pd.offsets.MonthEnd(0) for date in dates] if self.month_end else dates)
         return pd.DatetimeIndex([last + pd.Timedelta(seconds=self.seconds * k) for k in range(1, count + 1)])
+
+    def check(self, later: pd.DatetimeIndex, source: str) -> None:
+        """See that later rows, if they are enough to tell, are spaced alike.
+
+        Raises:
+            InputError: they are spaced otherwise.
+        """
+        if len(later) < FEWEST or self.name == "irregular" or not self.step:
+            return
+        found = detect(later)
+        if not 1 / WIDER < found.step / self.step < WIDER:
+            raise InputError(
+                f"{source} has {found.name} rows, and the model is for {self.name} ones; "
+                "give rows with the same time between them"
+            )
 
 
 #: Rows without dates.
@@ -92,14 +111,38 @@ def detect(dates: pd.DatetimeIndex) -> Frequency:
 
 
 def _monthly(dates: pd.DatetimeIndex, median: float) -> Frequency | None:
-    month_end = bool((dates.day == dates.days_in_month).all())
-    if median < 28 * DAY or not (month_end or dates.day.nunique() == 1):
+    if median < 28 * DAY:
         return None
+    month_end = bool((dates.day == dates.days_in_month).all())
+    business = False
+    if not (month_end or dates.day.nunique() == 1):
+        month_end = _nearly(dates, _last_weekdays(dates))
+        business = month_end or _nearly(dates, _first_weekdays(dates))
+        if not business:
+            return None
     steps = np.diff(dates.year * 12 + dates.month)
     months = int(np.median(steps))
     season = 12 // months if months < 12 and 12 % months == 0 else 1
     name = MONTHS.get(months, f"every {months} months")
-    return Frequency(name, season, int((steps > months).sum()), months=months, month_end=month_end)
+    return Frequency(name, season, int((steps > months).sum()), business, months, month_end=month_end)
+
+
+def _first_weekdays(dates: pd.DatetimeIndex) -> pd.DatetimeIndex:
+    """The first weekday of each date's month."""
+    first = dates.normalize() - pd.to_timedelta(dates.day - 1, unit="D")
+    return first + pd.to_timedelta(np.where(first.day_of_week > 4, 7 - first.day_of_week, 0), unit="D")
+
+
+def _last_weekdays(dates: pd.DatetimeIndex) -> pd.DatetimeIndex:
+    """The last weekday of each date's month."""
+    last = dates.normalize() + pd.to_timedelta(dates.days_in_month - dates.day, unit="D")
+    return last - pd.to_timedelta(np.maximum(last.day_of_week - 4, 0), unit="D")
+
+
+def _nearly(dates: pd.DatetimeIndex, expected: pd.DatetimeIndex) -> bool:
+    """Whether dates are as expected, but for some that holidays move."""
+    days = np.abs(np.busday_count(dates.to_numpy("datetime64[D]"), expected.to_numpy("datetime64[D]")))
+    return bool((dates.day_of_week < 5).all() and (days <= HOLIDAYS).all() and np.mean(days == 0) >= 0.8)
 
 
 def _regular(dates: pd.DatetimeIndex, seconds: np.ndarray, median: float) -> Frequency:

@@ -9,15 +9,12 @@ import pandas as pd
 
 from ..errors import InputError
 from .folder import load
-from .frequency import detect
 from .future import extend
 from .plan import TableLike, as_table
 from .table import Table, day
 
 #: New rows that begin at most so many steps after the saved ones go on from them.
 NEAR = 4
-#: So many new rows show how they are spaced, and steps that differ by this factor are others.
-FEWEST, WIDER = 6, 1.5
 
 
 def predict(run: str | Path, table: TableLike = None, count: int | None = None, sort: bool = False) -> pd.DataFrame:
@@ -63,14 +60,8 @@ def _known(tail: Table, new: Table, window: int, reach: int) -> Table:
         InputError: there are too few, or they are spaced otherwise.
     """
     rows, needed = new, window + reach
-    if tail.dates is not None and new.dates is not None and len(new) >= FEWEST:
-        usual, found = tail.frequency, detect(new.dates)
-        if usual.name != "irregular" and usual.step and not 1 / WIDER < found.step / usual.step < WIDER:
-            raise InputError(
-                f"{new.source} has {found.name} rows, and the run was trained on {usual.name} ones; "
-                "give rows with the same time between them"
-            )
     if tail.dates is not None and new.dates is not None:
+        tail.frequency.check(new.dates, new.source)
         soon = tail.frequency.after(tail.dates[-1], NEAR)[-1]
         earlier = int((tail.dates < new.dates[0]).sum())
         if earlier and new.dates[0] <= soon:

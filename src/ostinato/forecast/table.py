@@ -10,7 +10,7 @@ import warnings
 import zipfile
 import zlib
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from importlib import resources
 from pathlib import Path
 from typing import Literal
@@ -66,7 +66,7 @@ class Table:
         """This table with the rows of `later` after its own.
 
         Raises:
-            InputError: only one of them has dates, or the later rows do not begin after the last of these.
+            InputError: only one of them has dates, or the later rows are spaced otherwise, or do not begin after these.
         """
         if (self.dates is None) != (later.dates is None):
             with_dates, without = (later, self) if self.dates is None else (self, later)
@@ -82,8 +82,10 @@ class Table:
                 f"{later.source} begins at {day(later.dates[0])}, {self.source} ends at {day(self.dates[-1])}; "
                 "the test rows must all be later than the training rows"
             )
+        self.frequency.check(later.dates, later.source)
         dates = pd.DatetimeIndex(self.dates.append(later.dates))
-        return Table(self.source, self.columns, values, dates, self.date, self.frequency)
+        gaps = detect(dates).gaps  # one may be between them
+        return Table(self.source, self.columns, values, dates, self.date, replace(self.frequency, gaps=gaps))
 
 
 def day(date: pd.Timestamp) -> str:
@@ -285,16 +287,20 @@ _YEARS = 1000, 2999
 #: Such dates, by their number of digits; ten are seconds since 1970 as well, and so are left to these.
 _COMPACT = {"%Y%m%d%H%M": 12, "%Y%m%d%H%M%S": 14}
 
+#: Quarters of a year: 2000Q1, 2000-Q1, Q1 2000.
+_QUARTER = r"^(?:(?P<of>\d{4})[\s/-]?Q(?P<first>[1-4])|Q(?P<second>[1-4])[\s/-]?(?P<from>\d{4}))$"
+
 #: Months with a name and a year of two or four digits, which pandas takes for days of the year 1.
-_MONTHS = ("%b-%y", "%b %y", "%b-%Y", "%b %Y", "%B %Y", "%b/%y")
+_MONTHS = ("%b-%y", "%b %y", "%b-%Y", "%b %Y", "%B %Y", "%b/%y", "%YM%m")
 
 
 def parse_dates(column: pd.Series) -> pd.Series:
     """Dates out of text or numbers, without time zone; NaT where a cell is none.
 
-    Numbers are years (1949), days (20150102), minutes or seconds (201501021530), or seconds (from 1e8, of 1973, on),
-    milli-, micro- or nanoseconds since 1970. Where 03/04/2020 can be read in both ways, the way that puts the rows in
-    order wins; where both do, the one with fewer gaps, and then the month first, or the day where dots stand between.
+    Numbers are years (1949), months (194901), days (20150102), minutes or seconds (201501021530), or
+    seconds (from 1e8, of 1973, on), milli-, micro- or nanoseconds since 1970. Where 03/04/2020 can be read in both
+    ways, the way that puts the rows in order wins; where both do, the one with fewer gaps, and then the month first, or
+    the day where dots stand between.
     Dates with a zone keep their own clock where all show the same time of day, and are UTC otherwise.
     """
     if pd.api.types.is_datetime64_any_dtype(column.dtype):
@@ -323,7 +329,11 @@ def parse_dates(column: pd.Series) -> pd.Series:
 
 
 def _named(text: pd.Series) -> pd.Series | None:
-    """Months with their names, in order; no dates of times without a day, which pandas takes for today's."""
+    """Quarters, and months with their names in order; no dates of times alone, which pandas takes for today's."""
+    quarters = text.str.extract(_QUARTER)
+    if len(text) and quarters.notna().any(axis=1).all():
+        written = quarters["of"].fillna(quarters["from"]) + "Q" + quarters["first"].fillna(quarters["second"])
+        return pd.Series(pd.PeriodIndex(written, freq="Q").to_timestamp(), text.index)
     if text.str.fullmatch(r"\d{1,2}:\d\d(:\d\d(\.\d+)?)?(\s*[AaPp][Mm])?").all():
         return pd.Series(pd.NaT, text.index)
     for form in _MONTHS:
@@ -338,6 +348,10 @@ def _numbered(text: pd.Series, middle: float) -> pd.Series:
     digits = text.str.replace(r"\.0*$", "", regex=True)
     if 1000 <= middle < 3000:
         return pd.to_datetime(digits, format="%Y", errors="coerce")
+    if 1e5 < middle < 1e6:  # six digits would be 31 December of 1999 as well, with its year in two of them
+        found = pd.to_datetime(digits.where(digits.str.len() == 6), format="%Y%m", errors="coerce")
+        orderly = found.notna().all() and found.dt.year.between(*_YEARS).all() and _order(found)
+        return found if orderly else pd.Series(pd.NaT, text.index)
     if 1e7 < middle < 1e8:
         return pd.to_datetime(digits, format="%Y%m%d", errors="coerce")
     if middle < 1e8:

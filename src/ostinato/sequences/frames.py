@@ -25,7 +25,7 @@ def read_frame(
     label: str | None = "label",
     features: Sequence[str] | None = None,
 ) -> Labelled:
-    """Sequences of a frame, or of a CSV file, with a row for each step.
+    """Sequences of a frame, or of a CSV file (comma, semicolon or tab), with a row for each step.
 
     Rows may come in any order; sequences come in that of their first rows, their steps in that of `step`.
 
@@ -103,7 +103,8 @@ def _read_csv(path: Path, id: str, label: str | None) -> pd.DataFrame:
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("error", pd.errors.ParserWarning)
-            frame: pd.DataFrame = pd.read_csv(path, index_col=False, skip_blank_lines=False, dtype=types)
+            separator = max(",;\t", key=lambda one: len(pd.read_csv(path, sep=one, nrows=0).columns))
+            frame: pd.DataFrame = pd.read_csv(path, sep=separator, index_col=False, skip_blank_lines=False, dtype=types)
     except pd.errors.EmptyDataError:
         raise InputError(f"{path} is empty; expected a header and rows") from None
     except UnicodeError:

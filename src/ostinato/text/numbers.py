@@ -139,6 +139,8 @@ def make_plan(
             raise InputError(
                 f"{known.source}: the labels are no numbers but {str(labels.ravel()[0])!r}; leave out --task regress"
             )
+        if (labels == labels[0]).all():
+            raise InputError(f"{known.source}: all labels are {labels[0]}; expected numbers that differ")
     elif labels.ndim == 1 and len(np.unique(labels)) > max(len(labels) / 2, 2):
         raise InputError(
             f"{known.source} has {len(np.unique(labels))} different labels for {len(labels)} sequences, so they are "

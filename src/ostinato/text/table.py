@@ -99,7 +99,8 @@ def lines(content: str, source: str) -> Table:
     Raises:
         InputError: there is none.
     """
-    kept = [(number, line) for number, line in enumerate(content.splitlines(), 1) if line.strip()]
+    whole = enumerate(io.StringIO(content, newline=None), 1)  # str.splitlines would cut at form feeds and U+2028 too
+    kept = [(number, line.rstrip("\n")) for number, line in whole if line.strip()]
     if not kept:
         raise InputError(f"{source} is empty; expected a text a line")
     numbers, texts = zip(*kept, strict=True)

@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 
 from ..flags import DATA, MODEL, OUTPUT, integer, real, switch, text
+from ..given import one_test
 from ..told import told
 
 
@@ -70,6 +71,8 @@ def classify(
     The preset "tutorial" is the network of the well-known tutorial on film reviews: a bidirectional LSTM of 64 units.
     """
     with told():
+        one_test(test, test_size)
+
         from .. import classify as classifying
 
         changes = {

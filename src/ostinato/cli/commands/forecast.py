@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 
 from ..flags import DATA, MODEL, OUTPUT, integer, real, switch, text
+from ..given import one_test
 from ..told import told
 
 
@@ -53,6 +54,8 @@ def forecast(
     The preset "tutorial" is the network of the well-known stock price tutorial: four LSTMs of 45 units on 40 prices.
     """
     with told():
+        one_test(test, test_size)
+
         from ...forecast import settings
         from .. import train
 
