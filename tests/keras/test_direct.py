@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import keras
 import numpy as np
+import onnxruntime
 import pytest
 import torch
 
@@ -159,3 +162,15 @@ def test_states_beyond_those_of_the_cell_are_left(kind: str, options: dict[str, 
     layer.set_weights(stock.get_weights())
     torch.testing.assert_close(layer(x, initial_state=given), expected)
     assert layer(x, initial_state=given, training=True).shape == expected.shape
+
+
+def test_a_model_that_was_called_the_short_way_can_be_exported(tmp_path: Path) -> None:
+    x = np.random.default_rng(0).normal(size=(3, 6, 5)).astype("float32")
+    model = models.Sequential([keras.Input((6, 5)), layers.LSTM(4), layers.Dense(2)])
+    expected = model.predict(x, verbose=0)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # tracing warns of every shape that it reads
+        model.export(tmp_path / "model.onnx", format="onnx", verbose=False)
+    session = onnxruntime.InferenceSession(tmp_path / "model.onnx")
+    found = session.run(None, {session.get_inputs()[0].name: x})[0]
+    np.testing.assert_allclose(found, expected, rtol=1e-4, atol=1e-6)

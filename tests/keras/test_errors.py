@@ -15,16 +15,21 @@ from .pairs import KINDS
 EVERY = pytest.mark.parametrize("kind", KINDS)
 
 
-def make(kind: str, units: int = 4, **options: Any) -> Any:
+def make(kind: str, units: Any = 4, **options: Any) -> Any:
     ours, _, fixed = KINDS[kind]
     return ours(units, **fixed, **options)
 
 
 @EVERY
-@pytest.mark.parametrize("units", [0, -3])
-def test_units_must_be_positive(kind: str, units: int) -> None:
-    with pytest.raises(ValueError, match=f"expected a positive integer, got {units}"):
+@pytest.mark.parametrize("units", [0, -3, 4.0, "4", None, True])
+def test_units_must_be_a_positive_integer(kind: str, units: Any) -> None:
+    with pytest.raises(ValueError, match=f"units is {units!r}; expected an integer of at least 1"):
         make(kind, units)
+
+
+@EVERY
+def test_units_may_be_an_integer_of_numpy(kind: str) -> None:
+    assert make(kind, np.int64(4))(np.zeros((2, 3, 5), "float32")).shape == (2, 4)
 
 
 @EVERY

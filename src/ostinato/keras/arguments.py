@@ -6,6 +6,8 @@ from collections.abc import Mapping
 from inspect import Parameter, Signature
 from typing import Any
 
+import numpy as np
+
 from ..cells import SYMBOLS, Cell
 
 #: The default of an argument that has none.
@@ -24,6 +26,17 @@ LAYER = {
     "recompute": None,
     "saved_dtype": None,
 }
+
+
+def whole(units: Any) -> int:
+    """
+    Raises:
+        ValueError: it is no number of units.
+    """
+    if isinstance(units, bool) or not isinstance(units, (int, np.integer)) or units < 1:
+        raise ValueError(f"units is {units!r}; expected an integer of at least 1")
+    return int(units)
+
 
 _MEANING = {
     "units": "how many units the layer has.",

@@ -14,7 +14,7 @@ from keras import ops as kops
 from ..cells import CELLS, SYMBOLS, Cell, Mask
 from ..scan.parameters import Parameter, Structure
 from . import products
-from .arguments import cell_arguments, forget_bias, projects, signature
+from .arguments import cell_arguments, forget_bias, projects, signature, whole
 
 #: What Keras calls the stored tensors; all others have the names of the equations.
 NAMES = {"W": "kernel", "U": "recurrent_kernel", "b": "bias", "b_u": "recurrent_bias"}
@@ -61,10 +61,7 @@ class EquationsCell(keras.layers.Layer):  # type: ignore[misc]
                 + ", ".join(("LSTM", "GRU", "SimpleRNN", *others))
             )
         self._given = Untracked(given)
-        units = given["units"]
-        if isinstance(units, bool) or not isinstance(units, (int, np.integer)) or units < 1:
-            raise ValueError(f"units is {units!r}; expected an integer of at least 1")
-        self.units = given["units"] = int(units)
+        self.units = given["units"] = whole(given["units"])
         shown = given.get("output_states")
         self.shown = cell.states[:1] if shown is None else (shown,) if isinstance(shown, str) else shown
         if not self.shown or not set(self.shown) <= set(cell.states):

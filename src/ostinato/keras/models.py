@@ -23,6 +23,8 @@ class Sequential(Training, keras.Sequential):  # type: ignore[misc]
     Arguments, `fit`, callbacks, metrics and saving are Keras'; results are equal up to rounding.
     """
 
+    _called: bool
+
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
         """As in Keras."""
         training = kwargs.get("training")
@@ -31,6 +33,8 @@ class Sequential(Training, keras.Sequential):  # type: ignore[misc]
         return super().__call__(*args, **kwargs)
 
     def _call_plainly(self, inputs: Any, training: bool) -> Any:
+        if not self._called:  # which Keras asks for where a model is exported
+            self._called = True
         context = self._get_call_context()  # clears the losses of the last call, if nobody calls this model
         try:
             context.set_value("training", training)  # for layers within a layer, as its activation

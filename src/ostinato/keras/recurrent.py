@@ -19,6 +19,7 @@ from ..cells import ACTIVATIONS, Cell
 from ..scan import Weights
 from ..scan.bounds import SavedDtype, check_bounds
 from . import loop, steps
+from .arguments import whole
 
 #: The name of each of Keras' own activations, by the identity of its function: a function of the user's may be called
 #: `tanh` and compute something else.
@@ -232,8 +233,8 @@ class LSTM(Recurrent, keras.layers.LSTM):  # type: ignore[misc]
     4 units), recurrent kernel (units, 4 units), bias (4 units), gates in the order i, f, c, o.
     """
 
-    def __init__(self, *args: Any, **kwargs: Any) -> None:
-        super().__init__(*args, **kwargs)
+    def __init__(self, units: int, *args: Any, **kwargs: Any) -> None:
+        super().__init__(whole(units), *args, **kwargs)
 
     __init__.__signature__ = _as_keras(keras.layers.LSTM)  # type: ignore[attr-defined]
 
@@ -256,8 +257,8 @@ class GRU(Recurrent, keras.layers.GRU):  # type: ignore[misc]
 
     gate_order = ("z", "r", "n")
 
-    def __init__(self, *args: Any, **kwargs: Any) -> None:
-        super().__init__(*args, **kwargs)
+    def __init__(self, units: int, *args: Any, **kwargs: Any) -> None:
+        super().__init__(whole(units), *args, **kwargs)
 
     __init__.__signature__ = _as_keras(keras.layers.GRU)  # type: ignore[attr-defined]
 
@@ -282,9 +283,9 @@ class SimpleRNN(Recurrent, keras.layers.SimpleRNN):  # type: ignore[misc]
     def equations(self) -> Cell:
         return cells.elman
 
-    def __init__(self, *args: Any, **kwargs: Any) -> None:
-        super().__init__(*args, **kwargs)
-        given = inspect.signature(keras.layers.SimpleRNN.__init__).bind(self, *args, **kwargs).arguments
+    def __init__(self, units: int, *args: Any, **kwargs: Any) -> None:
+        super().__init__(whole(units), *args, **kwargs)
+        given = inspect.signature(keras.layers.SimpleRNN.__init__).bind(self, units, *args, **kwargs).arguments
         self.activity_regularizer = keras.regularizers.get(given.get("activity_regularizer"))
 
     __init__.__signature__ = _as_keras(keras.layers.SimpleRNN)  # type: ignore[attr-defined]
