@@ -6,8 +6,11 @@ import copy
 import io
 import pickle
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
+import numpy as np
+import onnxruntime
 import pytest
 import torch
 import torch._dynamo
@@ -227,6 +230,48 @@ def test_traced_by_torch(kind: str, frozen: bool) -> None:
     x = sequence(ours)
     traced = torch.jit.trace(ours, (torch.zeros_like(x),))
     torch.testing.assert_close(traced(x)[0], ours(x)[0])
+    longer = torch.cat([x, x, x])
+    torch.testing.assert_close(traced(longer)[0], ours(longer)[0])
+
+
+@pytest.mark.filterwarnings("ignore::torch.jit.TracerWarning", "ignore:.*torch.jit.trace.*is deprecated")
+@pytest.mark.parametrize("kind", KINDS)
+def test_truncated_gradients_are_traced(kind: str) -> None:
+    ours, _ = pair(kind)
+    ours.truncate_gradient = 2
+    x = sequence(ours)
+    traced = torch.jit.trace(ours, (torch.zeros_like(x),))
+    (expected,) = torch.autograd.grad(ours(x.requires_grad_())[0][-1].sum(), x)
+    (found,) = torch.autograd.grad(traced(x)[0][-1].sum(), x)
+    torch.testing.assert_close(found, expected)
+    assert not found[0].any()
+
+
+@pytest.mark.filterwarnings("ignore")
+@pytest.mark.parametrize("truncated", [None, 2])
+@pytest.mark.parametrize("kind", KINDS)
+def test_exported_to_onnx(kind: str, truncated: int | None, tmp_path: Path) -> None:
+    ours, _ = pair(kind, num_layers=2, bidirectional=True)
+    ours.truncate_gradient = truncated
+    x = sequence(ours)
+    ours(x)  # whatever is remembered of a call
+    names = {"input_names": ["x"], "output_names": ["y"], "dynamic_axes": {"x": {0: "steps"}, "y": {0: "steps"}}}
+    torch.onnx.export(ours, (x,), tmp_path / "model.onnx", dynamo=False, **names)
+    longer = torch.cat([x, x, x])
+    with torch.no_grad():
+        expected = ours(longer)[0].numpy()
+    found = onnxruntime.InferenceSession(tmp_path / "model.onnx").run(["y"], {"x": longer.numpy()})[0]
+    np.testing.assert_allclose(found, expected, rtol=1e-4, atol=1e-6)
+
+
+@pytest.mark.filterwarnings("ignore:The tensor attributes self._flat_weights")  # as of torch's own modules
+@pytest.mark.parametrize("kind", KINDS)
+def test_exported_by_torch(kind: str) -> None:
+    ours, _ = pair(kind)
+    x = sequence(ours)
+    exported = torch.export.export(ours, (x,), strict=False)
+    assert any(kind.lower() in str(node.target) for node in exported.graph.nodes)
+    torch.testing.assert_close(exported.module()(x)[0], ours(x)[0])
 
 
 @pytest.mark.parametrize("backend", [None, "cpu", "reference"])

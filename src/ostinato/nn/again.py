@@ -113,7 +113,13 @@ class Repeating(torch.nn.Module):
 
 def _plain(input: Any) -> bool:
     """Whether nothing beside settings and facts decides what runs, up to the choice of a backend."""
-    return not torch.compiler.is_compiling() and type(input) is Tensor and input.is_cpu and not scan.recording()
+    return (
+        not torch.compiler.is_compiling()
+        and not torch.jit.is_tracing()  # type: ignore[attr-defined, no-untyped-call]
+        and type(input) is Tensor
+        and input.is_cpu
+        and not scan.recording()
+    )
 
 
 def _read(asked: Sequence[_Asked], weights: Sequence[Tensor | None]) -> bool:

@@ -30,6 +30,9 @@ _CELLS: dict[str, tuple[cells.Cell, dict[str, str]]] = {
     "GRU": (cells.gru, {}),
 }
 
+#: Whether `torch.export` records; before 2.7 PyTorch does not say.
+_exporting = getattr(torch.compiler, "is_exporting", lambda: False)
+
 _BOUNDS = ("truncate_gradient", "clip_recurrent_gradient")
 
 
@@ -162,6 +165,8 @@ class Recurrent(Repeating, torch.nn.RNNBase):
             reason = "backend='torch' asks for it"
         elif not self._fits(input, hx):
             return "the arguments do not fit together, and its error says why"
+        elif self.backend is None and self._recorded():
+            return "what is recorded for use elsewhere holds its operation, for sequences of any length"
         elif self.backend is None and not (x.device.type == "cpu" and (x.dtype in scan.KERNEL_DTYPES or autocasts(x))):
             reason = f"our kernels serve the CPU, torch's serve {x.dtype} on {x.device.type}"
         else:
@@ -170,6 +175,13 @@ class Recurrent(Repeating, torch.nn.RNNBase):
             do = "set saved_dtype to None" if self.saved_dtype is not None else "give backend='reference'"
             raise RuntimeError(f"{asked}, which torch's own implementation cannot do, and it would run: {reason}; {do}")
         return reason
+
+    def _recorded(self) -> bool:
+        """Whether operations are recorded for another place, which knows torch's own and no gradients but its own."""
+        if torch.onnx.is_in_onnx_export() or _exporting():
+            return True
+        tracing = torch.jit.is_tracing()  # type: ignore[attr-defined, no-untyped-call]
+        return bool(tracing) and not self._told((*_BOUNDS, "saved_dtype"))
 
     def _fits(self, input: Tensor | PackedSequence, hx: Tensor | States | None) -> bool:
         """Whether what torch's own checks leave to its kernels to refuse is in order."""
