@@ -101,6 +101,7 @@ def test_what_is_refused(ostinato: Call, model: Path, csv: Path) -> None:
     np.save("words.npy", np.array(["a", "b"]))
     np.save("objects.npy", np.array([{}, []], dtype=object), allow_pickle=True)
     np.savez("two.npz", a=np.zeros(2), b=np.zeros(2))
+    np.savez("unlike.npz", x=np.zeros((4, 5, 2)), y=np.zeros(3))
     Path("broken.npz").write_bytes(b"PK\x03\x04 and no more")
     Path("broken.keras").write_bytes(b"no zip")
     torch.save(torch.nn.Linear(1, 1), "whole.pt")
@@ -122,6 +123,7 @@ def test_what_is_refused(ostinato: Call, model: Path, csv: Path) -> None:
         ("expected an array of numbers", model, "words.npy"),
         ("objects.npy is no file of arrays of numbers", model, "objects.npy"),
         ("two.npz holds a, b; expected x, and y if there are targets", model, "two.npz"),
+        ("unlike.npz holds x of the shape (4, 5, 2) and y of (3,); expected one y for each x", model, "unlike.npz"),
         ("broken.npz is no file of arrays of numbers", model, "broken.npz"),
         ("--columns names columns of a CSV file; x.npy holds arrays", model, "x.npy", "--columns", "a"),
         ("prices.csv has no column 'Low'; its columns are Date, Open, High", model, csv, "--columns", "Open,Low"),

@@ -96,9 +96,10 @@ def described(result: NumbersResult) -> str:
     model, training = result.model, result.model.training_
     count = sum(weight.numel() for weight in model.network_.parameters())
     ways = "bidirectional " if model.bidirectional else ""
+    passes = len(training.history)
     return (
         f"{ways}{model.cell} {model.layers}x{model.units}, {model.pooling} pooling; {count:,} parameters; "
-        f"{training.seconds:.1f} s for {len(training.history)} epochs, weights of epoch {training.best}"
+        f"{training.seconds:.1f} s for {passes} epoch{'s' * (passes != 1)}, weights of epoch {training.best}"
     )
 
 

@@ -109,7 +109,10 @@ def _arrays(path: Path) -> tuple[np.ndarray, np.ndarray | None]:
         arrays = {"x": next(iter(arrays.values()))}
     if "x" not in arrays:
         raise InputError(f"{path} holds {', '.join(arrays) or 'nothing'}; expected x, and y if there are targets")
-    return arrays["x"], arrays.get("y")
+    x, y = arrays["x"], arrays.get("y")
+    if y is not None and y.shape[:1] != x.shape[:1]:
+        raise InputError(f"{path} holds x of the shape {x.shape} and y of {y.shape}; expected one y for each x")
+    return x, y
 
 
 def _frame(path: Path, columns: tuple[str, ...]) -> pd.DataFrame:

@@ -74,9 +74,10 @@ def sentences(result: Classification) -> list[str]:
 def network(classifier: TextClassifier) -> str:
     """The network in a line."""
     settings, training = classifier.settings, classifier.training_
+    passes = len(training.history)
     return (
         f"{len(classifier.subwords_):,} subwords ({settings.subwords}), {classifier.described()}; "
-        f"{classifier.parameters():,} parameters; {training.seconds:.1f} s for {len(training.history)} epochs, "
+        f"{classifier.parameters():,} parameters; {training.seconds:.1f} s for {passes} epoch{'s' * (passes != 1)}, "
         f"weights of epoch {training.best}"
     )
 
