@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
-from ostinato.cells import ACTIVATIONS, CELLS, Activation, Cell
+from ostinato.cells import ACTIVATIONS, CELLS, SYMBOLS, Activation, Cell
 from ostinato.compiler import trace
 from ostinato.compiler.description import (
     BLOCKS,
@@ -104,8 +104,9 @@ output = layer(np.zeros((4, 20, {features}), "float32"))""",
 
 
 def names_in_torch(one: Stored, cell: Cell) -> str:
-    """The name of a stored tensor in the state dict of a module's first layer."""
-    return TORCH.get(one.name, f"weight_{one.name}_l0" if one.name in cell.matrices else f"{one.name}_l0")
+    """The name of a stored tensor in the state dict of a module's first layer that is of this cell."""
+    name = TORCH.get(one.name, f"weight_{one.name}_l0" if one.name in cell.matrices else f"{one.name}_l0")
+    return name.replace("_l0", "_l1") if cell.sequences else name  # which come from the layer below
 
 
 def names_in_keras(one: Stored) -> str:
@@ -127,6 +128,9 @@ def _argument_rows(cell: Cell) -> Iterator[str]:
     yield "| argument | default | meaning |"
     yield "|---|---|---|"
     for one in arguments(cell):
+        if cell.layer in {*SECOND_BIAS, "GRU"} and one.torch in SYMBOLS.values():
+            yield f"| `{one.keras}`, in Keras only | `{one.default!r}` | {one.meaning} |"
+            continue
         name = f"`{one.torch}`" if one.torch == one.keras else f"`{one.torch}`, in Keras `{one.keras}`"
         yield f"| {name} | `{one.default!r}` | {one.meaning} |"
 

@@ -67,7 +67,11 @@ def main(arguments: Sequence[str] | None = None) -> tuple[float, float]:
         parser.error(f"expected a CSV to train on and one to predict; got {len(options.files)} files")
     set_random_seed(0)
 
-    training, truth = read_prices(options.files, options.target)
+    try:
+        training, truth = read_prices(options.files, options.target)
+    except (OSError, KeyError, ValueError) as error:
+        files = " and ".join(map(str, options.files)) or "AAPL"
+        parser.error(f"cannot read {options.target!r} of {files} ({type(error).__name__}: {error})")
     training = training[-options.rows :]
     low, high = training.min(), training.max()
     scaled = (np.concatenate([training, truth]) - low) / (high - low)

@@ -41,10 +41,25 @@ def test_input_has_three_dimensions(kind: str, shape: tuple[int, ...]) -> None:
 
 @EVERY
 def test_features_must_fit_the_weights(kind: str) -> None:
-    layer = make(kind)
-    layer(np.zeros((2, 3, 5), "float32"))
-    with pytest.raises(ValueError, match="W has the shape"):
-        layer(np.zeros((2, 3, 6), "float32"))
+    layer, both = make(kind), layers.Bidirectional(make(kind))
+    for one in (layer, both):
+        one(np.zeros((2, 3, 5), "float32"))
+    for one in (layer, both):
+        with pytest.raises(ValueError, match="expected axis -1 of input shape to have value 5"):
+            one(np.zeros((2, 3, 6), "float32"))
+
+
+def test_states_of_both_directions_are_counted() -> None:
+    layer, state = layers.Bidirectional(layers.LSTM(4), name="both"), np.zeros((2, 4), "float32")
+    with pytest.raises(ValueError, match="both got 3 initial states; expected 4, those of the forward layer"):
+        layer(np.zeros((2, 3, 5), "float32"), initial_state=[state] * 3)
+
+
+@EVERY
+def test_a_mask_may_be_lists(kind: str) -> None:
+    layer, x = make(kind), np.ones((2, 3, 5), "float32")
+    mask = [[True, True, False], [True, False, False]]
+    assert np.array_equal(layer(x, mask=mask).detach(), layer(x, mask=np.array(mask)).detach())
 
 
 @EVERY

@@ -176,3 +176,14 @@ def test_a_sequential_model_of_ours_is_saved_as_ours(tmp_path: Path, x: np.ndarr
     np.testing.assert_allclose(predicted(loaded, x), predicted(model, x), atol=1e-6)
     assert int(loaded.optimizer.iterations) == 1
     assert type(to_keras(loaded)) is keras.Sequential
+
+
+def test_cells_that_keras_has_not_cannot_become_its_layers() -> None:
+    first, both = layers.LSTM(3, return_sequences=True), layers.Bidirectional(layers.MinGRU(3, return_sequences=True))
+    for other in (layers.PeepholeLSTM(3, name="other"), layers.DepthGatedLSTM(3, name="other")):
+        model = models.Sequential([layers.Input((5, 2)), first, other])
+        with pytest.raises(ValueError, match=f"other is a {type(other).__name__}, which Keras has not"):
+            to_keras(model)
+    with pytest.raises(ValueError, match="is a MinGRU, which Keras has not"):
+        to_keras(both)
+    assert type(first) is LSTM and type(both) is Bidirectional

@@ -65,7 +65,8 @@ def test_an_unknown_cell_is_refused_with_those_close_to_it() -> None:
 @pytest.mark.parametrize(
     ("arguments", "sentence"),
     [
-        ({"units": 0}, "units is 0; expected at least 1"),
+        ({"units": 0}, "units is 0; expected a whole number of at least 1"),
+        ({"units": 4.5}, r"units is 4\.5; expected a whole number of at least 1"),
         ({"cell": "clockwork", "units": 7, "modules": 2}, "modules is 2; expected a divisor of the 7 units"),
         ({"heads": 2}, "the cell 'lstm' cannot be had like this: .*heads"),
     ],

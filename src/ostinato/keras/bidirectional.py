@@ -26,6 +26,11 @@ class Bidirectional(keras.layers.Bidirectional):  # type: ignore[misc]
     both outputs apart for None. With `return_state` also the states of the forward layer, then of the backward one.
     """
 
+    def build(self, sequences_shape: Any, initial_state_shape: Any = None) -> None:
+        """Make the weights of both layers for sequences of this shape."""
+        super().build(sequences_shape, initial_state_shape)
+        self.input_spec = self.forward_layer.input_spec
+
     def call(self, sequences: Any, initial_state: Any = None, mask: Any = None, training: Any = None) -> Any:
         """As in Keras."""
         if not loop.ON_TORCH:
@@ -100,6 +105,12 @@ class Bidirectional(keras.layers.Bidirectional):  # type: ignore[misc]
         layers = (self.forward_layer, self.backward_layer)
         if initial_state is None:
             return [layer.get_initial_state(sequences.shape[0]) for layer in layers]
+        expected = sum(len(layer.state_size) for layer in layers)
+        if len(initial_state) != expected:
+            raise ValueError(
+                f"{self.name} got {len(initial_state)} initial states; expected {expected}, those of the forward layer "
+                "and then those of the backward one"
+            )
         given = [keras.ops.convert_to_tensor(state, dtype=self.compute_dtype) for state in initial_state]
         return list(_halves(loop.for_every_row(given, sequences)))
 

@@ -9,8 +9,10 @@ from keras.src.models import functional as keras_functional
 
 from .bidirectional import Bidirectional
 from .dropout import Dropout
+from .gallery import EquationsLayer
 from .models import Functional, Sequential
 from .recurrent import GRU, LSTM, SimpleRNN
+from .stack import EquationsStack
 
 Model = TypeVar("Model")
 
@@ -49,10 +51,13 @@ def to_keras(model: Model) -> Model:
 
     Raises:
         TypeError: it is neither a Keras model nor a layer.
-        ValueError: a layer truncates or clips gradients, which Keras' cannot; nothing has been changed.
+        ValueError: a layer truncates or clips gradients, which Keras' cannot, or is none that Keras has; nothing has
+            been changed.
     """
     layers = _layers(model)
     for layer in layers:
+        if type(layer) not in _KERAS and isinstance(layer, (EquationsLayer, EquationsStack)):
+            raise ValueError(f"{layer.name} is a {type(layer).__name__}, which Keras has not; take it out of the model")
         if type(layer) in _KERAS and (bounds := getattr(layer, "bounds", None)):
             told = ", ".join(f"{name} is {bound!r}" for name, bound in bounds.items())
             theirs = _KERAS[type(layer)].__name__

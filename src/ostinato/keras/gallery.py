@@ -68,11 +68,6 @@ class EquationsLayer(Recurrent, keras.layers.RNN):  # type: ignore[misc]
         """What two layers must have in common for one scan to run both, beside their activations."""
         return self.cell.structure
 
-    def build(self, sequences_shape: Any, initial_state_shape: Any = None) -> None:
-        """Make the weights for sequences of this shape."""
-        super().build(sequences_shape, initial_state_shape)
-        self.input_spec = keras.InputSpec(ndim=3, axes={-1: sequences_shape[-1]})
-
     def scan_weights(self, dtype: torch.dtype) -> Weights:
         """The weights as a scan takes them; the matrices are views of the variables, or made of them."""
         found = self.cell.stored()

@@ -83,12 +83,12 @@ def boolean_mask(mask: Any, sequences: Tensor) -> Tensor | None:
     """The mask of sequences (batch, steps, features) as (batch, steps) bool.
 
     Args:
-        mask: None, or (batch, steps) or (batch, steps, 1) of any dtype, or a list of one such mask; one row serves all.
+        mask: None, or (batch, steps) or (batch, steps, 1) of any dtype, or a list of one tensor; one row serves all.
 
     Raises:
         ValueError: the mask has another shape.
     """
-    if isinstance(mask, (list, tuple)):
+    if isinstance(mask, (list, tuple)) and not isinstance(mask[0], (list, tuple)):
         mask = mask[0]
     if mask is None:
         return None

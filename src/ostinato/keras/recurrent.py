@@ -93,6 +93,11 @@ class Recurrent:
         """The cell that the layer runs."""
         raise NotImplementedError
 
+    def build(self, sequences_shape: Any, initial_state_shape: Any = None) -> None:
+        """Make the weights for sequences of this shape."""
+        super().build(sequences_shape, initial_state_shape)  # type: ignore[misc]
+        self.input_spec = keras.InputSpec(ndim=3, axes={-1: sequences_shape[-1]})
+
     def scan_weights(self, dtype: torch.dtype) -> Weights:
         """The weights as a scan takes them; the matrices are views of Keras' own (features, gates * units)."""
         return self.as_weights([tensor_of(variable, dtype) for variable in self.scan_variables()])

@@ -74,10 +74,10 @@ class Encoder(torch.nn.Module):
         self.directions = 2 if bidirectional else 1
         self.dropout = dropout
         try:
-            inputs, units, layers = map(operator.index, (inputs, units, layers))
             for name, count in (("inputs", inputs), ("units", units), ("layers", layers)):
-                if count < 1:
-                    raise ValueError(f"{name} is {count}; expected at least 1")
+                if not hasattr(count, "__index__") or count < 1:
+                    raise ValueError(f"{name} is {count!r}; expected a whole number of at least 1")
+            inputs, units, layers = map(operator.index, (inputs, units, layers))
             if cell == "projected_lstm":
                 options = {"proj_size": max(units // 2, 1), **options}
             self.output_size = self.directions * int(options.get("proj_size") or units)
