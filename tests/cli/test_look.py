@@ -19,8 +19,9 @@ from .test_bad_input import refused
 
 @pytest.fixture
 def model(ostinato: Call) -> Path:
-    """A saved network from (N, 9, 2) to (N, 1)."""
+    """A saved network from (N, 9, 2) to (N, 1), whose optimizer has not begun."""
     made = models.Sequential([layers.Input((9, 2)), layers.GRU(3), layers.Dense(1)])
+    made.compile("adam", "mse")
     made.save("net.keras")
     return Path("net.keras")
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from pathlib import Path
 from typing import Any
 
@@ -31,7 +32,9 @@ def load_model(path: Path) -> Any:
     from ..keras import from_keras, models
 
     try:
-        model = models.load_model(path)
+        with warnings.catch_warnings():
+            warnings.filterwarnings("ignore", "Skipping variable loading for optimizer")  # which trains nothing here
+            model = models.load_model(path)
     except Exception as error:  # whatever zip, HDF5, JSON and Keras raise on a broken file
         lines = str(error).strip().splitlines() or [""]
         raise InputError(f"{path} cannot be loaded ({type(error).__name__}: {lines[0].rstrip('.')})") from error
