@@ -95,7 +95,10 @@ def test_pictures_and_page_are_written(ostinato: Call, model: Path, monkeypatch:
 
 
 def test_what_is_refused(ostinato: Call, model: Path, csv: Path) -> None:
-    np.save("x.npy", np.zeros((3, 9, 2)))
+    np.save("x.npy", np.random.default_rng(0).normal(size=(3, 9, 2)))
+    np.save("same.npy", np.ones((3, 9, 2)))
+    np.savez("unknown.npz", x=np.zeros((3, 9, 2)), y=np.full((3, 1), np.nan))
+    np.savez("shape.npz", x=np.random.default_rng(0).normal(size=(3, 9, 2)), y=np.ones((3, 4, 5)))
     np.save("wide.npy", np.zeros((3, 9, 4)))
     np.save("flat.npy", np.zeros((3, 9)))
     np.save("nan.npy", np.full((3, 9, 2), np.nan))
@@ -116,6 +119,9 @@ def test_what_is_refused(ostinato: Call, model: Path, csv: Path) -> None:
         ("broken.keras cannot be loaded", "broken.keras", "x.npy"),
         ("has no recurrent layer of this library", "dense.keras", "x.npy"),
         ("empty is not a folder of a run", "empty", csv),
+        ("x holds the same numbers at every step", model, "same.npy"),
+        ("y holds 3 numbers that are not finite", model, "unknown.npz"),
+        ("net.keras cannot be run on shape.npz (", model, "shape.npz"),
         ("nowhere.npy is not there; expected .npy, .npz or CSV", model, "nowhere.npy"),
         ("empty is a folder; expected .npy, .npz or CSV", model, "empty"),
         ("x has the shape (3, 9, 4); expected (any, 9, 2)", model, "wide.npy"),

@@ -87,6 +87,23 @@ def test_nothing_changes_where_nothing_is_read() -> None:
     assert found.memory() == Memory(0, 0.01, False) and (found.relative == 0).all()
 
 
+@pytest.mark.parametrize("seed", range(6))
+def test_rounding_is_no_memory(seed: int) -> None:
+    torch.manual_seed(seed)
+    model = models.Sequential([layers.Input((50, 3)), layers.LSTM(100, kernel_initializer="zeros"), layers.Dense(1)])
+    assert not disturbance(Probe(model, torch.randn(3, 50, 3))).changes.any()
+
+
+def test_what_cannot_be_disturbed() -> None:
+    network = of_cell("gru")
+    x = sequences(network)
+    with pytest.raises(InputError, match="the same numbers at every step"):
+        disturbance(Probe(network, torch.ones_like(x)))
+    model = models.Sequential([layers.Input((5,)), layers.Embedding(4, 3, mask_zero=True), layers.GRU(3)])
+    with pytest.raises(InputError, match="no step of the sequences runs"):
+        disturbance(Probe(model, np.zeros((2, 5), int)))
+
+
 def test_memory_of_a_curve() -> None:
     lags = np.array([0, 1, 4, 9])
     assert memory_of(lags, np.array([1.0, 0.5, 0.02, 0.001]), 0.01) == Memory(4, 0.01, False)

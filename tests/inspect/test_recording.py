@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from ostinato import nn
-from ostinato.inspect import InputError, Probe, Recorder, gates, gradient_flow
+from ostinato.inspect import InputError, Probe, Recorder, figures, gates, gradient_flow
 from ostinato.inspect.callback import Record
 from ostinato.keras import callbacks, layers, models
 
@@ -215,3 +215,22 @@ def test_the_scale_of_saturated_gates_makes_nothing_of_next_to_none(scale: float
     bottom, top = draw_recording(recorder.snapshots).axes[1].get_ylim()
     assert bottom == 0
     assert top == 0.1 if scale < 1 else top > 0.5
+
+
+def test_names_that_are_alike_up_to_their_ends() -> None:
+    class Encoder(torch.nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.sentence_encoder_recurrent = nn.LSTM(3, 4, batch_first=True)
+
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            found: torch.Tensor = self.sentence_encoder_recurrent(x)[0]
+            return found
+
+    model = Encoder()
+    with Recorder(model, every=1) as recorder:
+        for _ in range(3):
+            model(torch.randn(4, 6, 3)).sum().backward()
+    figure = figures.draw_recording(recorder.snapshots)
+    labels = [text.get_text() for panel in figure.axes for text in panel.get_legend().get_texts()]
+    assert len(labels) == len(set(labels)) == 5

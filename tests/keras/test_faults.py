@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import re
 from pathlib import Path
 from typing import Any
@@ -235,8 +236,22 @@ def test_a_functional_model_with_a_model_inside_is_seen() -> None:
 def test_the_callbacks_of_keras_are_there() -> None:
     assert ostinato.keras.callbacks.EarlyStopping is keras.callbacks.EarlyStopping
     with pytest.raises(ValueError, match="action is 'ignore'; expected 'raise' or 'stop'"):
-        Faults("ignore")  # type: ignore[arg-type]
+        Faults("ignore")
     with pytest.raises(ValueError, match="share is 0; expected"):
         Faults(share=0)
     with pytest.raises(ValueError, match="patience is 1; expected"):
         Faults(patience=1)
+
+
+@pytest.mark.parametrize("action", ["raise", "stop"])
+def test_what_a_forward_pass_changes_is_as_it_was(action: str) -> None:
+    x = np.random.default_rng(0).normal(size=(32, 6, 3)).astype("float32")
+    x[20, 2, 1] = np.nan
+    model = ostinato.keras.Sequential(
+        [layers.Input((6, 3), batch_size=8), layers.BatchNormalization(), layers.LSTM(4, stateful=True)]
+    )
+    model.compile("adam", "mse")
+    with contextlib.suppress(TrainingFault):
+        model.fit(x, np.zeros((32, 4)), batch_size=8, shuffle=False, verbose=0, callbacks=[Faults(action)])  # type: ignore[arg-type]
+    assert np.isfinite(model.predict(x[:8], verbose=0)).all()
+    assert all(np.isfinite(one).all() for one in model.get_weights())

@@ -56,7 +56,13 @@ def run(
     some = np.unique(np.linspace(0, len(asked.x) - 1, min(sequences, len(asked.x))).round().astype(int))
     y = None if asked.y is None else asked.y[some]
     name = model.resolve().name
-    report = look(asked.model, asked.x[some], y, features=asked.features, threshold=threshold, name=name)
+    try:
+        report = look(asked.model, asked.x[some], y, features=asked.features, threshold=threshold, name=name)
+    except InputError:
+        raise
+    except (IndexError, RuntimeError, TypeError, ValueError) as error:  # of the model, or of its loss
+        said = " ".join((str(error) or type(error).__name__).split())[:200]
+        raise InputError(f"{model} cannot be run on {data} ({type(error).__name__}: {said})") from error
     page = report.save(folder, overwrite)
     for sentence in report.sentences:
         console.print(escape(sentence))

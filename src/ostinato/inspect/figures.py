@@ -281,12 +281,13 @@ def draw_recording(found: Sequence[Snapshot], *, dark: bool = False, size: Size 
     first.xaxis.set_major_locator(MaxNLocator(integer=True))
     first.legend(loc="best", frameon=False, fontsize=7, labelcolor=style(dark).text)
     for panel in second:
-        shares: dict[str, list[float]] = {}
+        shares: dict[tuple[str, int, str], list[float]] = {}
         for one in found:
             for gate in one.saturation:
-                name = shortened([where(gate.layer, gate.direction, gate.gate)])[0]
-                shares.setdefault(name, []).append(float((gate.shut + gate.open).mean()))
-        for number, (name, share) in enumerate(shares.items()):
+                one_gate = gate.layer, gate.direction, gate.gate
+                shares.setdefault(one_gate, []).append(float((gate.shut + gate.open).mean()))
+        names = shortened([where(*one_gate) for one_gate in shares])
+        for number, (name, share) in enumerate(zip(names, shares.values(), strict=True)):
             panel.plot(steps, share, color=colour(number, dark), linestyle=dash(number // 6), label=name)
         tidy(panel, dark, "Saturated gates", "training step", "share of units and steps")
         panel.yaxis.set_major_formatter(PercentFormatter(1.0))

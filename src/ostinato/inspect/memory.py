@@ -129,24 +129,27 @@ def _lags(steps: int) -> np.ndarray:
 
 def _changes(probe: Probe, lags: np.ndarray, rows: int, seed: int, scale: float) -> np.ndarray:
     """(L): the changes of one seed."""
-    generator = torch.Generator().manual_seed(seed)
+    generator = torch.Generator().manual_seed(int(seed))
     x, last = probe.x[:rows], probe.last[:rows]
     noise = _noise(probe, rows, generator, scale)
     with torch.no_grad():
-        # also what nothing disturbs is run in the batches of the others, so that nothing else differs
-        before = probe.finals(x, range(rows))
         each = max(1, ROWS // rows)
-        found = []
+        found: list[Tensor] = []
+        before = torch.empty(0)
         for first in range(0, len(lags), each):
             some = torch.as_tensor(lags[first : first + each])
             steps = last - some[:, None]  # (lags, rows)
             there = (steps >= 0) & probe.runs[:rows].gather(1, steps.clamp(min=0).T).T
+            everyone = list(range(rows)) * len(some)
             disturbed = x.expand(len(some), *x.shape).clone()
+            # a row of a batch of another size may be rounded otherwise
+            if len(before) != len(everyone):
+                before = probe.finals(disturbed.flatten(0, 1), everyone)
             lag, row = there.nonzero().unbind(1)
             step = steps[lag, row]
             disturbed[lag, row, step] = noise[row] if not x.is_floating_point() else x[row, step] + noise[row]
-            after = probe.finals(disturbed.flatten(0, 1), list(range(rows)) * len(some))
-            squares = (after.view(len(some), rows, -1) - before).double().square().mean(-1).cpu()
+            after = probe.finals(disturbed.flatten(0, 1), everyone)
+            squares = (after - before).view(len(some), rows, -1).double().square().mean(-1).cpu()
             count = there.sum(1)
             mean = torch.where(there, squares, 0.0).sum(1) / count
             found.append(mean.sqrt())
@@ -158,8 +161,12 @@ def _noise(probe: Probe, rows: int, generator: torch.Generator, scale: float) ->
     """(rows, F), or (rows) tokens."""
     x, runs = probe.x, probe.runs.to(probe.x.device)
     there = x[runs]
+    if not len(there):
+        raise InputError("no step of the sequences runs, since all are masked; give some that have steps")
     if not x.is_floating_point():
         return there[torch.randint(len(there), (rows,), generator=generator)]
     spread = there.double().std(0, correction=0)
+    if not bool(spread.any()):
+        raise InputError("x holds the same numbers at every step, so that there is no telling what a disturbance is")
     drawn = torch.randn(rows, x.shape[-1], generator=generator, dtype=torch.float64)
     return (scale * drawn.to(x.device) * spread).to(x.dtype)

@@ -209,6 +209,8 @@ class Probe:
         outputs = outputs.data if isinstance(outputs, PackedSequence) else outputs
         targets = (y.data if isinstance(y, PackedSequence) else _tensor(y)).to(outputs.device)
         if targets.is_floating_point():
+            if not bool(targets.isfinite().all()):
+                raise InputError(f"y holds {int((~targets.isfinite()).sum())} numbers that are not finite")
             targets = targets.to(outputs.dtype)
         model: Any = self.model
         if loss is None and is_keras(model) and getattr(model, "compiled", False):
@@ -226,10 +228,11 @@ class Probe:
 
 
 def recurrences(call: Call, rows: int | None = None) -> Iterator[Recurrence]:
-    """The layers of one call on its first rows."""
+    """The layers of one call on the first rows of x, in the order of x."""
     for name, flow in zip(call.names(), call.flows, strict=True):
         request = flow.request
-        chosen = as_rows(request, range(request.batch if rows is None else min(request.batch, rows)))
+        order = range(request.batch) if call.order is None else call.order.tolist()
+        chosen = as_rows(request, order[:rows])
         yield Recurrence(name, chosen, states(chosen))
 
 

@@ -20,8 +20,8 @@ class Faults(seen.Guest):
 
     The sentence names the epoch and batch, the first layer whose output is not finite, or the parameter whose gradient
     is the first on the way back, and the largest gradient (before clipping) of the step before. A loss is looked at
-    before its backward pass, so that the weights and the optimizer stay as they were before that batch. A gradient is
-    looked at after the update; weights saved by other callbacks stay.
+    before its backward pass, so that the weights, the optimizer, moving averages and kept states stay as they were
+    before that batch. A gradient is looked at after the update; weights saved by other callbacks stay.
 
     At the end of an epoch it prints a hint, once for each layer, where units are dead (a ReLU that puts out 0 for all
     of the last batch), constant or saturated, where gates are, and where the loss has not moved since the first epoch.
@@ -77,6 +77,7 @@ class Faults(seen.Guest):
         self._watch, self._hints = Watch(), Hints(*self._hint_options)
         self._recorder = seen.Recorder(self.model, Faults)
         self._watch.outputs = self._recorder.outputs
+        self._before: list[tuple[Any, Any]] = []
         self._saved: list[tuple[Any, Any]] = []
         self._loss = math.nan
         self._looks = not isinstance(self.model.optimizer, keras.optimizers.LossScaleOptimizer)
@@ -98,6 +99,11 @@ class Faults(seen.Guest):
 
     def on_train_batch_begin(self, batch: int, logs: Any = None) -> None:
         self._watch.batch = batch + 1
+        # what a forward pass changes: moving averages, the states of stateful layers
+        stateful = [one for one in self.model._flatten_layers() if getattr(one, "stateful", False)]
+        states = [state for one in stateful for state in keras.tree.flatten(getattr(one, "states", None) or [])]
+        changed = [*self.model.non_trainable_variables, *states]
+        self._before = [(one, one.value.detach().clone()) for one in changed if one is not None]
         self._recorder.clear()
         self._recorder.on = True
 
@@ -123,9 +129,12 @@ class Faults(seen.Guest):
         weights = {variable.path: variable.value for variable in self.model.trainable_variables}
         targets = {"targets": given.get("y"), "sample weights": given.get("sample_weight")}
         fault = self._watch.loss(loss, {"input": given.get("x")}, weights, targets)
-        if fault is not None and self.action == "stop":
+        if fault is not None and self.action == "raise":
+            for variable, value in self._before:
+                variable.assign(value)
+        elif fault is not None:
             variables = [*self.model.trainable_variables, *self.model.optimizer.variables]
-            self._saved = [(variable, variable.value.detach().clone()) for variable in variables]
+            self._saved = [(variable, variable.value.detach().clone()) for variable in variables] + self._before
         self._stop(fault)
 
     def _stop(self, fault: TrainingFault | None) -> None:

@@ -191,6 +191,8 @@ def plain(value: Any) -> Any:
         return {field.name: plain(getattr(value, field.name)) for field in fields(value)}
     if isinstance(value, Mapping):
         return {key: plain(inner) for key, inner in value.items()}
+    if isinstance(value, np.generic):
+        return plain(value.item())
     if isinstance(value, np.ndarray):
         return plain(np.stack([value.real, value.imag], -1) if np.iscomplexobj(value) else value.tolist())
     if isinstance(value, (list, tuple)):

@@ -145,4 +145,6 @@ def where(layer: str, direction: int, *more: str) -> str:
 
 
 def shortened(names: Sequence[str], most: int = 26) -> list[str]:
-    return [name if len(name) <= most else f"{name[: most - 1]}…" for name in names]
+    """Names of at most so many letters: of longer ones the first and the last, which tell them apart."""
+    last = most // 2
+    return [name if len(name) <= most else f"{name[: most - 1 - last]}…{name[-last:]}" for name in names]
