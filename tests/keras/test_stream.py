@@ -223,3 +223,19 @@ def test_subclasses_functions_and_unbuilt_layers_are_refused() -> None:
         )
     with pytest.raises(ValueError, match="new is not built"):
         ostinato.keras.stream(layers.LSTM(2, name="new"))
+
+
+def test_what_a_layer_is_given_beside_its_input_is_refused() -> None:
+    x = keras.Input((None, 3))
+    for given in ({"initial_state": keras.ops.ones((1, 4))}, {"mask": keras.ops.ones((1, 5))}):
+        with pytest.raises(ValueError, match=f"memory is called with {next(iter(given))}; a stream runs a chain"):
+            ostinato.keras.stream(keras.Model(x, layers.GRU(4, name="memory")(x, **given)))
+
+
+def test_a_dropout_of_ones_own_is_not_taken_for_nothing() -> None:
+    class Doubled(keras.layers.Dropout):  # type: ignore[misc]
+        def call(self, inputs: Any, training: bool = False) -> Any:
+            return 2 * inputs
+
+    with pytest.raises(ValueError, match="doubled is a Doubled; a stream runs"):
+        ostinato.keras.stream(chain(layers.GRU(4), Doubled(0.1, name="doubled")))

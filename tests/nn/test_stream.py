@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import gc
+import weakref
 from typing import Any
 
 import numpy as np
@@ -99,3 +101,28 @@ def test_what_has_no_stream() -> None:
         nn.LSTM(2, 3).stream(0)
     with pytest.raises(RuntimeError, match=r"torch\.bfloat16"):
         nn.LSTM(2, 3, dtype=torch.bfloat16).stream()
+
+
+def test_weights_may_be_read_again_in_the_middle_of_a_step() -> None:
+    stream = nn.LSTM(64, 64).stream()
+    plain = nn.LSTM(64, 64).stream()
+    assert stream.output_size == plain.output_size
+
+    class Refreshing:
+        def __array__(self, dtype: Any = None, copy: Any = None) -> np.ndarray:
+            stream.refresh()
+            gc.collect()
+            return np.ones(64)
+
+    for _ in range(50):
+        stream(Refreshing())
+    assert np.isfinite(stream(np.ones(64))).all()
+
+
+def test_a_stream_that_is_gone_keeps_nothing() -> None:
+    stream = nn.LSTM(4, 4).stream()
+    held = weakref.ref(stream._layers)
+    stream(np.ones(4))
+    del stream
+    gc.collect()
+    assert held() is None

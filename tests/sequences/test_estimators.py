@@ -366,3 +366,16 @@ def test_texts_too_long_for_their_sequences_are_refused() -> None:
         transcriber.fit(ONES, ["abc", "aaa"] * 5)
     with pytest.raises(InputError, match="all texts are empty"):
         transcriber.fit(ONES, [""] * 10)
+
+
+def test_labels_in_one_column_are_classes() -> None:
+    x = np.random.default_rng(0).normal(size=(24, 5, 1))
+    y = np.arange(24) % 2
+    model = SequenceClassifier(units=3, epochs=1).fit(x, y[:, None])
+    assert not model.multilabel_ and model.predict(x).shape == (24,)
+    assert model.score(x, y[:, None]) == model.score(x, y)
+
+
+def test_a_score_before_a_fit() -> None:
+    with pytest.raises(NotFittedError):
+        SequenceClassifier().score(np.zeros((2, 3, 1)), [0, 1])

@@ -185,3 +185,20 @@ def test_rows_with_more_fields_than_the_header_are_refused(tmp_path: Path) -> No
     path.write_text("id,step,x,label\n" + "".join(f"s{k // 3},{k % 3},0,5,a\n" for k in range(30)))
     with pytest.raises(InputError, match="has rows with more fields than its header; give every column a name"):
         read_frame(path, id="id", label="label")
+
+
+def test_words_of_a_file_that_pandas_takes_for_missing(tmp_path: Path) -> None:
+    path = tmp_path / "long.csv"
+    path.write_text("id,step,x,label\nNA,1,1,None\nnull,1,2,n/a\n\n\n")
+    found = read_frame(path)
+    assert found.labels is not None and found.labels.tolist() == ["None", "n/a"] and found.names == ["NA", "null"]
+
+
+def test_a_damaged_archive_is_told(tmp_path: Path) -> None:
+    path = tmp_path / "x.npz"
+    np.savez_compressed(path, x=np.random.default_rng(0).normal(size=(20, 5, 2)))
+    content = bytearray(path.read_bytes())
+    content[200:260] = bytes(60)
+    path.write_bytes(content)
+    with pytest.raises(InputError, match="cannot be read"):
+        read_arrays(path)

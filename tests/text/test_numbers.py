@@ -11,6 +11,7 @@ import pytest
 from ostinato.errors import InputError
 from ostinato.text.account import NETWORK
 from ostinato.text.numbers import SUMMARY, Source, execute, make_plan, predict, save, summary
+from ostinato.text.regression import regression
 
 
 def archive(path: Path, x: np.ndarray, **others: Any) -> Source:
@@ -71,3 +72,46 @@ def test_bad_labels(tmp_path: Path, others: dict[str, Any], task: Any, sentence:
     with pytest.raises(InputError) as raised:
         make_plan(archive(tmp_path / "x.npz", np.zeros((40, 5, 1)), **others), None, task)
     assert sentence in str(raised.value)
+
+
+def test_labels_of_a_file_of_their_own_do_not_go_with_another(tmp_path: Path) -> None:
+    x = np.random.default_rng(0).normal(size=(40, 5, 1))
+    for name, array in (("x", x), ("y", np.arange(40) % 2), ("x2", x[:10])):
+        np.save(tmp_path / f"{name}.npy", array)
+    with pytest.raises(InputError, match=r"x2\.npy has no labels"):
+        make_plan(Source(tmp_path / "x.npy", label=str(tmp_path / "y.npy")), tmp_path / "x2.npy")
+
+
+def test_targets_that_are_not_finite(tmp_path: Path) -> None:
+    x = np.random.default_rng(0).normal(size=(40, 5, 1))
+    y = np.r_[np.nan, x[1:, 0, 0]]
+    with pytest.raises(InputError, match="1 of the labels are not finite"):
+        make_plan(archive(tmp_path / "x.npz", x, y=y), None, "regress")
+
+
+def test_a_feature_that_is_constant_but_for_rounding(tmp_path: Path) -> None:
+    rng = np.random.default_rng(0)
+    x = np.concatenate([rng.normal(size=(200, 9, 1)), np.full((200, 9, 1), 0.1)], -1)
+    y = (x[:, :, 0].mean(1) > 0).astype(int)
+    further = np.concatenate([x[:60, :, :1], np.full((60, 9, 1), 0.11)], -1)
+    archive(tmp_path / "test.npz", further, y=y[:60])
+    result = execute(
+        make_plan(archive(tmp_path / "x.npz", x, y=y), tmp_path / "test.npz", parameters={"units": 4, "epochs": 1})
+    )
+    assert {score.name: score.accuracy for score in result.account.scores}[SUMMARY] > 0.9
+
+
+def test_predictions_name_their_sequences(tmp_path: Path) -> None:
+    x = np.random.default_rng(0).normal(size=(50, 5, 1))
+    y = x[:, 0, 0].round(6)
+    plan = make_plan(archive(tmp_path / "x.npz", x, y=y), None, "regress", parameters={"units": 4, "epochs": 1})
+    rows = execute(plan).predictions
+    assert rows["label"].tolist() == y[rows["sequence"]].tolist()
+
+
+def test_few_test_rows_have_no_interval() -> None:
+    true = np.arange(8.0)
+    found = regression(true, {SUMMARY: true + 1.0, NETWORK: true + 0.1}, NETWORK, 0)
+    assert "cannot be told apart from" in found.verdict and "8 test rows are too few for an interval" in found.verdict
+    many = np.arange(40.0)
+    assert "is better than" in regression(many, {SUMMARY: many + 1.0, NETWORK: many + 0.1}, NETWORK, 0).verdict

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -115,17 +114,14 @@ def _tell(result: NumbersResult, folder: Path) -> None:
     ]
     training = result.model.training_
     if isinstance(found, Account):
-        steps = [len(one) for one in plan.test.sequences]
+        tested = zip(plan.test.names, plan.test.sequences, strict=True)
+        names = [f"sequence {identity}, {len(one)} steps" for identity, one in tested]
         write_story(
-            Story(f"{name}: classified", told, found, training, lambda row: _sequence(row, steps), "sequences"),
+            Story(f"{name}: classified", told, found, training, names.__getitem__, "sequences"),
             folder,
         )
     else:
         write_regression(RegressionStory(f"{name}: regression", told, found, training), folder)
-
-
-def _sequence(row: int, steps: Sequence[int]) -> str:
-    return f"test sequence {row}, {steps[row]} steps"
 
 
 def _grid(found: Regression) -> Grid:

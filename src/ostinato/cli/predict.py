@@ -103,7 +103,7 @@ def _show(rows: pd.DataFrame, place: Place, notes: list[str]) -> None:
     console = Console(quiet=place.quiet, highlight=False)
     grid = Grid(box=None, padding=(0, 2), header_style="bold", expand="text" in rows)
     chances = [name for name in rows.columns if name.startswith("p(")]
-    shown = [name for name in ("row", "predicted") if name in rows] + chances[:6]
+    shown = [name for name in map(str, rows) if name == "row" or name.partition(" ")[0] == "predicted"] + chances[:6]
     for name in shown:
         grid.add_column(Text(name), justify="left" if name == "predicted" and chances else "right", no_wrap=True)
     if "text" in rows:

@@ -43,10 +43,10 @@ class TokenStream(Stream):
         self._embedding = embedding
         super().__init__(*args)
 
-    def _open(self) -> None:
-        super()._open()
+    def _made(self) -> tuple[Layers, Any]:
         self._vectors = np.ascontiguousarray(keras.ops.convert_to_numpy(self._embedding.embeddings), self.dtype)
         self.tokens = len(self._vectors)
+        return super()._made()
 
     def __call__(self, x: Any, out: np.ndarray | None = None) -> np.ndarray:
         """One step, as `Stream` takes it; x holds whole numbers from 0 to `tokens` - 1: (batch), or one by itself if
@@ -87,7 +87,7 @@ def stream(model: Any, batch: int = 1) -> Stream:
     """
     if not loop.ON_TORCH:
         raise RuntimeError(f"a stream needs Keras on torch, and it runs on {keras.backend.backend()}")
-    layers = [layer for layer in _chain(model) if not isinstance(layer, _IN_TRAINING)]
+    layers = [layer for layer in _chain(model) if type(layer) not in _IN_TRAINING]
     for layer in layers:
         if not layer.built:
             raise ValueError(f"{layer.name} is not built; call the model, or its build, first")
@@ -139,6 +139,10 @@ def _check_chain(model: Any) -> None:
         (node,) = (node for node in nodes if node.operation is layer)
         if len(node.parent_nodes) != 1 or node.parent_nodes[0].operation is not before:
             raise ValueError(f"{layer.name} does not follow on {before.name} alone; a stream runs a chain of layers")
+        given = {name: value for name, value in node.arguments.kwargs.items() if value is not None}
+        if len(node.arguments.args) != 1 or not given.keys() <= {"training"}:
+            told = ", ".join(given) or "further arguments"
+            raise ValueError(f"{layer.name} is called with {told}; a stream runs a chain of layers, from zero states")
         _check_output(node.input_tensors[0], f"{layer.name} reads")
     _check_output(model.outputs[0], f"{model.name} returns")
 

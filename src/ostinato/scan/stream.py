@@ -84,12 +84,12 @@ class Layers:
         self._stages.append(lambda line: line.add_softmax(data, size))
 
     def line(self) -> Any:
-        """The engine's side of it, which holds no memory of this object."""
+        """The engine's side of it, which keeps this object, whose memory it points into."""
         batch, _, size = self.input.shape
         dtype, rows = _DTYPES[self.input.dtype], self.below.numpy()[:, 0]
         made = _engine.Line(
             self.input.dtype == torch.float64, size, self.input.data_ptr(), rows, rows[0] if batch == 1 else None,
-            _converter(batch, size, dtype),
+            _converter(batch, size, dtype, self),
         )  # fmt: skip
         for stage in self._stages:
             stage(made)
@@ -118,6 +118,8 @@ class Stream:
     dtype: np.dtype[Any]
     _put: Callable[[Layers], object]
     _dtype: torch.dtype
+    _layers: Layers
+    _line: Any
 
     def __init__(self, put: Callable[[Layers], object], input_size: int, batch: int, dtype: torch.dtype) -> None:
         """
@@ -137,7 +139,7 @@ class Stream:
             raise RuntimeError(f"a stream computes in float32 or float64, and the weights are {dtype}")
         self.batch, self.input_size, self.dtype = int(batch), input_size, _DTYPES[dtype]
         self._put, self._dtype = put, dtype
-        self._open()
+        self._layers, self._line = self._made()
         self.output_size = int(self._layers.below.shape[-1])
 
     def __call__(self, x: Any, out: np.ndarray | None = None) -> np.ndarray:
@@ -192,17 +194,21 @@ class Stream:
         self._line.number = 0
 
     def refresh(self) -> None:
-        """Read the weights again, as they are now; the states stay, and arrays returned before are left behind."""
-        state = self.state
-        self._open()
-        self.state = state
+        """Read the weights again, as they are now; the states stay, and arrays returned before are left behind.
 
-    def _open(self) -> None:
+        Other threads may step meanwhile; a step that one takes at the very moment of the change may be lost.
+        """
+        layers, line = self._made()
+        for name, held in self._layers.states.items():
+            layers.states[name].copy_(held)
+        line.number = self._line.number
+        self._layers, self._line = layers, line
+
+    def _made(self) -> tuple[Layers, Any]:
         layers = Layers(self.batch, self.input_size, self._dtype)
         with torch.no_grad():
             self._put(layers)
-        # what the line points into is held by the layers
-        self._layers, self._line = layers, layers.line()
+        return layers, layers.line()
 
     def __repr__(self) -> str:
         return f"Stream(batch={self.batch}, input_size={self.input_size}, output_size={self.output_size})"
@@ -217,11 +223,11 @@ def _checked(name: str, given: Any, like: np.ndarray) -> np.ndarray:
     return array.astype(like.dtype)
 
 
-def _converter(batch: int, size: int, dtype: np.dtype) -> Callable[[Any], np.ndarray]:
-    """What makes a fitting array of an input that is none."""
+def _converter(batch: int, size: int, dtype: np.dtype, kept: Layers) -> Callable[[Any], np.ndarray]:
+    """What makes a fitting array of an input that is none, and keeps what its owner points into."""
     fitting = [(batch, size)] + [(size,)] * (batch == 1)
 
-    def convert(x: Any) -> np.ndarray:
+    def convert(x: Any, kept: Layers = kept) -> np.ndarray:
         array = np.asarray(x)
         if array.shape not in fitting or array.dtype.kind not in "fiub":
             expected = " or ".join(map(str, fitting))

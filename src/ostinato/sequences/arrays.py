@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from pathlib import Path
-from zipfile import BadZipFile
 
 import numpy as np
 
@@ -64,7 +63,7 @@ def _load(path: Path) -> np.ndarray | dict[str, np.ndarray]:
             file.seek(0)
             content = np.load(file, allow_pickle=False)
             return content if isinstance(content, np.ndarray) else {name: content[name] for name in content.files}
-    except (OSError, ValueError, EOFError, BadZipFile) as error:
+    except Exception as error:  # whatever zip and NumPy raise on a broken file
         said = "it holds objects, not numbers" if "allow_pickle" in str(error) else "it is none of NumPy's files"
         raise InputError(f"{path} cannot be read: {said}; expected arrays in a .npz or .npy file") from None
 

@@ -57,7 +57,7 @@ class SequenceClassifier(Whole):
         """
         sequences = make_sequences(X)
         check_count(sequences, y, "labels")
-        multilabel = as_objects(y, "the labels").ndim == 2
+        multilabel = as_objects(y, "the labels").ndim == 2 and np.shape(y)[1] > 1
         labels = _labels(y, multilabel, "the labels")
         classes = np.arange(labels.shape[1]) if multilabel else np.unique(labels)
         if not multilabel and len(classes) < 2:
@@ -93,6 +93,7 @@ class SequenceClassifier(Whole):
 
     def score(self, X: Any, y: Any) -> float:
         """The share of sequences whose class, or all of whose labels, are right."""
+        self.check_fitted()
         return accuracy(_labels(y, self.multilabel_, "the labels"), self.predict(X))
 
     def fitted(self) -> dict[str, Any]:
@@ -116,7 +117,8 @@ def _targets(labels: Any, multilabel: bool, classes: np.ndarray, what: str) -> t
 def _labels(labels: Any, multilabel: bool, what: str) -> np.ndarray:
     """(sequences) of one kind, or (sequences, labels) of 0 and 1."""
     if not multilabel:
-        return make_labels(labels, what)
+        single = as_objects(labels, what)
+        return make_labels(single[:, 0].tolist() if single.ndim == 2 and single.shape[1] == 1 else labels, what)
     matrix = as_objects(labels, what)
     if matrix.ndim != 2 or not np.isin(matrix, (0, 1)).all():
         raise InputError(

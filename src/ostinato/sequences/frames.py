@@ -80,7 +80,8 @@ def read_frame(
                 f"{first[number[row]]} elsewhere; expected one {label} a sequence"
             )
         labels = make_labels(first.tolist(), f"the labels of {source}")
-    return Labelled(source, tuple(np.split(values[order], starts[1:])), labels, tuple(map(str, names)))
+    sequences = tuple(np.split(values[order], starts[1:]))
+    return Labelled(source, sequences, labels, tuple(map(str, names)), tuple(ids))
 
 
 class _Place:
@@ -104,7 +105,10 @@ def _read_csv(path: Path, id: str, label: str | None) -> pd.DataFrame:
         with warnings.catch_warnings():
             warnings.simplefilter("error", pd.errors.ParserWarning)
             separator = max(",;\t", key=lambda one: len(pd.read_csv(path, sep=one, nrows=0).columns))
-            frame: pd.DataFrame = pd.read_csv(path, sep=separator, index_col=False, skip_blank_lines=False, dtype=types)
+            frame: pd.DataFrame = pd.read_csv(
+                path, sep=separator, index_col=False, skip_blank_lines=False, dtype=types,
+                keep_default_na=False, na_values=[""],
+            )  # fmt: skip
     except pd.errors.EmptyDataError:
         raise InputError(f"{path} is empty; expected a header and rows") from None
     except UnicodeError:
@@ -117,6 +121,8 @@ def _read_csv(path: Path, id: str, label: str | None) -> pd.DataFrame:
         raise InputError(f"{path} is not a CSV file: {' '.join(str(error).split())}") from None
     except OSError as error:
         raise InputError(f"{path} cannot be read: {error.strerror or error}") from None
+    filled = np.flatnonzero(frame.notna().any(axis=1))
+    frame = frame.iloc[: filled[-1] + 1 if len(filled) else 0]  # blank lines at the end
     if label is not None and label in frame and not frame[label].str.match(r"\s*[+-]?0\d").any():
         numbers = pd.to_numeric(frame[label], errors="coerce")
         if np.isfinite(numbers).all():

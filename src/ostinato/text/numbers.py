@@ -34,7 +34,7 @@ SUMMARY, MEAN = "summary statistics", "mean"
 #: What is known of a feature: numbers that do not depend on the order of the steps, but for the last two.
 STATISTICS: Mapping[str, Callable[[np.ndarray], np.ndarray]] = {
     "mean": lambda x: x.mean(0),
-    "deviation": lambda x: x.std(0),
+    "deviation": lambda x: _noticeable(x.std(0), np.abs(x).max(0)),
     "lowest": lambda x: x.min(0),
     "highest": lambda x: x.max(0),
     "first": lambda x: x[0],
@@ -151,18 +151,28 @@ def make_plan(
         known, tested = _select(known, stay), _select(known, apart)
     else:
         # a CSV file has the columns of the first; the labels of a .npy file do not go with another
-        tested = Source(test, source.id, source.step, source.label, known.features if source.id else None).read()
+        label = None if test.suffix.lower() == ".npy" else source.label
+        tested = Source(test, source.id, source.step, label, known.features if source.id else None).read()
         if len(tested.features) != len(known.features):
             raise InputError(f"{test} has {len(tested.features)} features; expected {len(known.features)}")
     if task == "classify":
         classes_of(_listed(known.labels), "sequences")
     stay, apart = set_apart(_strata(np.asarray(known.labels), task), validation_size, seed, "--validation-size")
     train, validation = _select(known, stay), _select(known, apart)
-    if task == "classify":
+    if task == "regress":
+        _check_finite(train, validation, tested)
+    else:
         classes = classes_of(_listed(train.labels), "sequences")
         for part in (validation, tested):
             targets(_listed(part.labels), classes, labels.ndim == 2)
     return NumbersPlan(task, source, train, validation, tested, dict(parameters or {}))
+
+
+def _check_finite(*parts: Labelled) -> None:
+    for part in parts:
+        wrong = int((~np.isfinite(np.asarray(part.labels, dtype=float))).sum())
+        if wrong:
+            raise InputError(f"{part.source}: {wrong} of the labels are not finite; leave their sequences out")
 
 
 def _listed(labels: np.ndarray | None) -> list[Any]:
@@ -177,7 +187,9 @@ def _strata(labels: np.ndarray, task: Task) -> list[Any]:
 
 def _select(known: Labelled, rows: np.ndarray) -> Labelled:
     sequences = tuple(known.sequences[row] for row in rows)
-    return Labelled(known.source, sequences, np.asarray(known.labels)[rows], known.features)
+    names = known.names
+    ids = tuple(names[row] for row in rows)
+    return Labelled(known.source, sequences, np.asarray(known.labels)[rows], known.features, ids)
 
 
 def summary(sequences: Sequence[np.ndarray]) -> np.ndarray:
@@ -204,8 +216,15 @@ def execute(plan: NumbersPlan, on_epoch: Callable[[Epoch], None] | None = None) 
 
 def _standardised(*parts: np.ndarray) -> list[np.ndarray]:
     """Columns with the mean 0 and the deviation 1 in the first part."""
-    mean, deviation = parts[0].mean(0), parts[0].std(0)
+    mean = parts[0].mean(0)
+    deviation = _noticeable(parts[0].std(0), np.abs(parts[0]).max(0))
     return [(part - mean) / np.where(deviation > 0, deviation, 1.0) for part in parts]
+
+
+def _noticeable(deviation: np.ndarray, largest: np.ndarray) -> np.ndarray:
+    """A deviation of numbers up to `largest`; 0 where it is no more than their rounding."""
+    found: np.ndarray = np.where(deviation > 1e-9 * largest, deviation, 0.0)
+    return found
 
 
 def _classified(plan: NumbersPlan, model: SequenceClassifier, parts: list[np.ndarray]) -> NumbersResult:
@@ -224,7 +243,7 @@ def _classified(plan: NumbersPlan, model: SequenceClassifier, parts: list[np.nda
         SUMMARY: probabilities(bag, parts[2], len(classes), several),
         NETWORK: network,
     }
-    rows = pd.DataFrame({"sequence": np.arange(len(network)), "label": [_word(one) for one in listed[2]]})
+    rows = pd.DataFrame({"sequence": plan.test.names, "label": [_word(one) for one in listed[2]]})
     rows = pd.concat([rows, _answers(model, network)], axis=1)
     return NumbersResult(plan, model, account(wanted[2], found, classes.tolist(), several, "sequences"), rows, strength)
 
@@ -243,7 +262,7 @@ def _regressed(plan: NumbersPlan, model: SequenceRegressor, parts: list[np.ndarr
     ridge = Ridge(penalty).fit(np.concatenate(parts[:2]), both).predict(parts[2])
     predicted = model.predict(list(plan.test.sequences))
     found = {MEAN: np.broadcast_to(both.mean(0), true.shape), SUMMARY: ridge, NETWORK: predicted}
-    rows = pd.DataFrame({"sequence": np.arange(len(true))})
+    rows = pd.DataFrame({"sequence": plan.test.names})
     for name, values in (("label", true), ("predicted", predicted)):
         rows = pd.concat([rows, _columns(name, values)], axis=1)
     seed = int(plan.parameters.get("seed", 0))
@@ -303,8 +322,9 @@ def predict(run: Path, path: Path) -> pd.DataFrame:
         source = Source(path, config["id"], config["step"], None, config["features"] if config["id"] else None)
     except KeyError as error:
         raise damaged(run / CONFIG, error, RUN) from None
-    sequences = list(source.read(labelled=False).sequences)
-    rows = pd.DataFrame({"sequence": np.arange(len(sequences))})
+    given = source.read(labelled=False)
+    sequences = list(given.sequences)
+    rows = pd.DataFrame({"sequence": given.names})
     if isinstance(model, SequenceClassifier):
         return pd.concat([rows, _answers(model, model.predict_proba(sequences))], axis=1)
     assert isinstance(model, SequenceRegressor)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -140,7 +141,8 @@ def fit_cells(fit: Fit) -> list[str]:
     """Those of `FIT_COLUMNS`, for people."""
     against = ["", ""]
     if fit.name != NETWORK:
-        against = [f"{100 * fit.skill:+.1f}%", f"{100 * fit.low:+.1f} to {100 * fit.high:+.1f}%"]
+        interval = f"{100 * fit.low:+.1f} to {100 * fit.high:+.1f}%"
+        against = [f"{100 * fit.skill:+.1f}%", interval if math.isfinite(fit.low) else "–"]
     return [f"{fit.rmse:.4g}", f"{fit.mae:.4g}", f"{fit.r2:.3f}", *against]
 
 
