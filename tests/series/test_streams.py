@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pandas as pd
 import pytest
 import torch
 from hypothesis import given
@@ -174,3 +175,10 @@ def test_what_is_not_there_is_named(tmp_path: Path) -> None:
         streams[2]
     with pytest.raises(ValueError, match=r"outputs have the shape \(3, 5\); expected \(2, 5, ...\)"):
         streams.restore(np.ones((3, 5)))
+
+
+@pytest.mark.parametrize("made", [np.array, torch.tensor, pd.Series])
+def test_several_series_are_arrays_of_any_library(made: Any) -> None:
+    series = [made([float(step) for step in range(50)]) for _ in range(2)]
+    assert "2 series" in str(Streams(series, horizon=1, batch=2, steps=10))
+    assert "2 series" in str(Streams(series, series, batch=2, steps=10))

@@ -120,7 +120,7 @@ class EchoState(Layer):
             tensors["W"].copy_(self.input_scaling * W[:, :D])
             tensors["U"].copy_(U)
             tensors["b"].copy_(self.bias_scaling * W[:, D])
-            tensors["leak"].copy_(torch.tensor(self._constants["leak"], device="cpu"))
+            tensors["leak"].copy_(torch.tensor(self._constants["leak"], dtype=tensors["leak"].dtype, device="cpu"))
 
     def extra_repr(self) -> str:
         defaults = {"spectral_radius": 0.9, "density": 1.0, "input_scaling": 1.0, "bias_scaling": 0.0, "seed": None}

@@ -209,8 +209,8 @@ class Streams:
             return None
         if self._columns is not None:
             raise ValueError("columns says what to predict with a horizon; targets were given")
-        several = isinstance(targets, (list, tuple)) and isinstance(
-            _first(targets), (list, np.ndarray, str, os.PathLike)
+        several = (
+            isinstance(targets, (list, tuple)) and _is_series(_first(targets)) and not isinstance(targets[0], tuple)
         )
         found = [
             open_source(one, _called("targets", number, targets))
@@ -281,9 +281,14 @@ class Streams:
 
 def _listed(given: Any) -> list[Any]:
     """One series, or several: a list of numbers is one."""
-    if isinstance(given, (list, tuple)) and isinstance(_first(given), (list, tuple, np.ndarray, str, os.PathLike)):
+    if isinstance(given, (list, tuple)) and _is_series(_first(given)):
         return list(given)
     return [given] if not isinstance(given, (list, tuple)) or len(given) else []
+
+
+def _is_series(given: Any) -> bool:
+    """Whether it is a file, a list, or an array of whatever library, and no number."""
+    return isinstance(given, (list, tuple, str, os.PathLike)) or (hasattr(given, "__array__") and np.ndim(given) > 0)
 
 
 def _first(given: Sequence[Any]) -> Any:
