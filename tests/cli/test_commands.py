@@ -142,9 +142,9 @@ def test_interruption_leaves_nothing(csv: Path, tmp_path: Path, number: signal.S
     )
     try:
         deadline = time.monotonic() + 60
-        while not list(tmp_path.glob("out/.run.*/run")) and process.poll() is None and time.monotonic() < deadline:
+        while not list(tmp_path.glob("out/.run.*/new")) and process.poll() is None and time.monotonic() < deadline:
             time.sleep(0.05)
-        assert list(tmp_path.glob("out/.run.*/run")), "training never began"
+        assert list(tmp_path.glob("out/.run.*/new")), "training never began"
         process.send_signal(number)
         _, errors = process.communicate(timeout=60)
     finally:

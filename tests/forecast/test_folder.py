@@ -185,7 +185,7 @@ def test_failed_exchange_brings_the_older_run_back(run: Path, monkeypatch: pytes
     rename = Path.rename
 
     def refuse(path: Path, target: Path) -> Path:
-        if target == run and path.name == "run":
+        if target == run and path.name == "new":
             raise OSError(28, "No space left on device")
         return rename(path, target)
 
@@ -211,3 +211,11 @@ def test_only_runs_are_overwritten(run: Path, tmp_path: Path) -> None:
 def test_output_under_a_file(run: Path) -> None:
     with pytest.raises(InputError, match="cannot be written"):
         staged(run / "config.json" / "new", RUN).__enter__()
+
+
+def test_a_folder_may_have_any_name(tmp_path: Path) -> None:
+    for name in ("old", "new"):
+        for overwrite in (False, True):
+            with staged(tmp_path / name, RUN, overwrite) as whole:
+                (whole / "config.json").write_text(json.dumps({"format": RUN.format, "again": overwrite}))
+        assert json.loads((tmp_path / name / "config.json").read_text())["again"]

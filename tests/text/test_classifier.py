@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pandas as pd
 import pytest
 from sklearn.base import clone, is_classifier
 
@@ -193,3 +194,13 @@ def test_the_tutorial_says_yes_or_no(reviews: Table) -> None:
         TutorialClassifier().fit(reviews.texts[:60], ["a", "b", "c"] * 20)
     with pytest.raises(InputError, match="--pooling is no choice of --preset tutorial"):
         TutorialClassifier(pooling="mean")
+
+
+def test_series_of_pandas_are_taken_by_position(reviews: Table, small: dict[str, Any]) -> None:
+    frame = pd.DataFrame({"text": reviews.texts, "label": reviews.labels}).sample(frac=1, random_state=0)
+    one = TextClassifier(**small).fit(frame["text"], frame["label"])
+    other = TextClassifier(**small).fit(frame["text"].tolist(), frame["label"].tolist())
+    np.testing.assert_array_equal(one.predict_proba(frame["text"]), other.predict_proba(frame["text"].tolist()))
+    assert one.score(frame["text"][9:], frame["label"][9:]) == other.score(
+        *(frame[name].tolist()[9:] for name in frame)
+    )

@@ -152,3 +152,12 @@ def test_rows_with_more_fields_than_the_header_are_refused(tmp_path: Path, row: 
     path.write_text("text,label\n" + f"{row}\n" * 20)
     with pytest.raises(InputError, match="has rows with more fields than its header; put texts with a comma"):
         read_frame(path)
+
+
+def test_quotation_marks_that_open_texts_of_a_tsv(tmp_path: Path) -> None:
+    lines_of = [f"{chr(34) * (row % 10 == 0)}text {row}\t{row % 2}" for row in range(60)]
+    (tmp_path / "quotes.tsv").write_text("text\tlabel\n" + "\n".join(lines_of) + "\n")
+    found = read(tmp_path / "quotes.tsv")
+    assert len(found) == 60 and found.texts[0] == '"text 0' and found.texts[1] == "text 1"
+    (tmp_path / "quoted.tsv").write_text('text\tlabel\n"two\nlines"\ta\nplain\tb\n')
+    assert read(tmp_path / "quoted.tsv").texts == ["two\nlines", "plain"]

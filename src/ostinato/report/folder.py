@@ -68,7 +68,7 @@ def staged(path: Path, kind: Kind, overwrite: bool = False) -> Iterator[Path]:
     except OSError as error:
         raise InputError(f"{path} cannot be written: {error.strerror or error}; choose another --output") from None
     try:
-        whole = beside / place.name
+        whole = beside / "new"
         whole.mkdir()
         yield whole
         check_free(path, kind, overwrite)  # what fills it takes a while

@@ -119,7 +119,10 @@ class TextClassifier:
             InputError: there is one class only, a text is empty, or training diverged.
         """
         check_texts(texts, labels)
-        if validation is None:
+        texts, labels = list(texts), list(labels)  # a series of pandas has indices of its own
+        if validation is not None:
+            validation = list(validation[0]), list(validation[1])
+        else:
             size, seed = self.settings.validation_size, self.settings.seed
             stay, apart = set_apart(keys(labels), size, seed, "--validation-size")
             validation = ([texts[row] for row in apart], [labels[row] for row in apart])
@@ -189,6 +192,7 @@ class TextClassifier:
             InputError: a text is empty.
         """
         check_texts(texts)
+        texts = list(texts)
         return self.mixed(texts, self.probabilities(self.subwords_.encode(texts, self.settings.longest)))
 
     def mixed(self, texts: Sequence[str], found: np.ndarray) -> np.ndarray:
@@ -214,7 +218,7 @@ class TextClassifier:
 
     def score(self, texts: Sequence[str], labels: Labels, sample_weight: Any = None) -> float:
         """The share of texts whose label, or all of whose labels, are predicted."""
-        predicted, true = keys(self.predict(texts)), keys(labels)
+        predicted, true = keys(self.predict(texts)), keys(list(labels))
         right = [one == other for one, other in zip(predicted, true, strict=True)]
         return float(np.average(right, weights=sample_weight))
 

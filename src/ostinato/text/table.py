@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 import difflib
 import gzip
 import io
@@ -11,7 +12,7 @@ import zlib
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import pandas as pd
@@ -129,9 +130,7 @@ def read_frame(path: Path) -> pd.DataFrame:
             separator = "\t" if kind == ".tsv" else _separator(words)
             with warnings.catch_warnings():
                 warnings.simplefilter("error", pd.errors.ParserWarning)
-                frame = pd.read_csv(
-                    io.StringIO(words), sep=separator, dtype=str, keep_default_na=False, index_col=False
-                )
+                frame = _parsed(words, separator)
     except InputError:
         raise
     except pd.errors.ParserWarning:
@@ -144,6 +143,22 @@ def read_frame(path: Path) -> pd.DataFrame:
     if not len(frame):
         raise InputError(f"{path} has no rows; expected rows of texts and labels")
     return frame
+
+
+def _parsed(words: str, separator: str) -> pd.DataFrame:
+    """The cells. A quotation mark that opens a cell begins quotes, but for one that swallows rows of separate cells."""
+
+    def read(quoting: Literal[0, 3]) -> pd.DataFrame:
+        return pd.read_csv(
+            io.StringIO(words), sep=separator, dtype=str, keep_default_na=False, index_col=False, quoting=quoting
+        )
+
+    found = read(csv.QUOTE_MINIMAL)
+    swallowed = separator == "\t" and any(
+        found[name].str.contains("\t", regex=False).any() and found[name].str.contains("\t[^\n]*\n", regex=True).any()
+        for name in found
+    )
+    return read(csv.QUOTE_NONE) if swallowed else found
 
 
 def _format(path: Path) -> str:
