@@ -225,7 +225,8 @@ def verdict(scores: Sequence[Score], against: Mapping[str, Comparison], count: i
         sentence = f"The {network.name} and the {other.name} are right about the same {what}: {both}."
     chance = against[MAJORITY]
     if not chance.better and other.name != MAJORITY:
-        sentence += f" It {_said(chance, MAJORITY)} ({percent(scores[0].accuracy)}): it has learned nothing that holds."
+        told = f"{_said(chance, MAJORITY)} ({percent(scores[0].accuracy)})"
+        sentence += f" It {told}: these {what} do not show that it has learned anything."
     return sentence
 
 
