@@ -12,7 +12,6 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from sklearn.model_selection import GridSearchCV
 
 from ostinato import nn, scan
 from ostinato.cells import CELLS
@@ -245,10 +244,3 @@ def test_what_does_not_fit_is_named_with_the_rule(call: Callable[[], Any], words
 def test_a_leak_of_double_precision() -> None:
     layer = nn.EchoState(2, 3, leak=0.3, dtype=torch.float64)
     assert (layer.leak_l0 == 0.3).all()
-
-
-def test_searches_of_scikit_learn_take_it() -> None:
-    x = np.random.default_rng(0).normal(size=(6, 40, 1))
-    network = nn.EchoStateNetwork(10, washout=5, seed=0)
-    search = GridSearchCV(network, {"leak": [0.5, 1.0]}, cv=2).fit(x, np.roll(x, 1, 1))
-    assert search.best_estimator_.score(x, np.roll(x, 1, 1)) > 0.5

@@ -85,16 +85,6 @@ class EchoStateNetwork:
             setattr(self, name, value)
         return self
 
-    def __sklearn_tags__(self) -> Any:
-        from sklearn.utils import InputTags, RegressorTags, Tags, TargetTags
-
-        return Tags(
-            estimator_type="regressor",
-            target_tags=TargetTags(required=True),
-            regressor_tags=RegressorTags(),
-            input_tags=InputTags(two_d_array=True, three_d_array=True),
-        )
-
     def fit(self, X: Any, y: Any) -> EchoStateNetwork:
         """Draw a reservoir and fit the readout.
 
