@@ -348,7 +348,7 @@ def _numbered(text: pd.Series, middle: float) -> pd.Series:
     digits = text.str.replace(r"\.0*$", "", regex=True)
     if 1000 <= middle < 3000:
         return pd.to_datetime(digits, format="%Y", errors="coerce")
-    if 1e5 < middle < 1e6:  # six digits would be 31 December of 1999 as well, with its year in two of them
+    if 1e5 < middle < 1e6:  # and 991231, whose year has two digits, is none
         found = pd.to_datetime(digits.where(digits.str.len() == 6), format="%Y%m", errors="coerce")
         orderly = found.notna().all() and found.dt.year.between(*_YEARS).all() and _order(found)
         return found if orderly else pd.Series(pd.NaT, text.index)

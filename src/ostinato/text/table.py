@@ -154,10 +154,7 @@ def _parsed(words: str, separator: str) -> pd.DataFrame:
         )
 
     found = read(csv.QUOTE_MINIMAL)
-    swallowed = separator == "\t" and any(
-        found[name].str.contains("\t", regex=False).any() and found[name].str.contains("\t[^\n]*\n", regex=True).any()
-        for name in found
-    )
+    swallowed = separator == "\t" and any(found[name].str.contains("\t[^\n]*\n", regex=True).any() for name in found)
     return read(csv.QUOTE_NONE) if swallowed else found
 
 
